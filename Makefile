@@ -1,0 +1,80 @@
+# What a person does here; `make help` lists it. CI runs the same targets.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(CURDIR)/$(VENV)/bin
+export PATH := $(BIN):$(PATH)
+export CARGO_TERM_PROGRESS_WHEN := never
+
+RUST := Cargo.toml Cargo.lock $(shell find fastpath/rust -path '*/fuzz' -prune -o \( -name '*.rs' -o -name Cargo.toml \) -print)
+CYTHON := $(wildcard fastpath/cython/*.pyx)
+# The real Envoy brings its own `envoy` package, so it lives in an environment of its own.
+ENVOY := .peers/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup core cython peers check format test bench demo lock generate fuzz
+
+help: ## list these targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## create .venv with everything built into it; fast when nothing changed
+
+$(VENV)/.packages: requirements.lock
+	@$(PYTHON) tools/doctor.py
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing Python packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.packages pyproject.toml tools/mesh_build.py $(RUST) $(CYTHON)
+	@echo "building the compiled core (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	@touch $@
+
+core: $(VENV)/.packages ## rebuild only the Rust extension, in place
+	@$(BIN)/python tools/mesh_build.py core
+
+cython: $(VENV)/.packages ## rebuild only the Cython modules, in place
+	@$(BIN)/python tools/mesh_build.py cython
+
+peers: $(ENVOY) ## install the real Envoy that tests compare us with
+
+$(ENVOY): tools/peers.lock
+	@$(PYTHON) -m venv .peers
+	@.peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/peers.lock
+	@touch $@
+
+check: setup ## format, lints, types, import rules, dependency policy, file sizes
+	cargo fmt --all --check
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	python tools/check_sizes.py
+	python tools/check_generated.py
+	cargo clippy --workspace --all-targets --locked -- --deny warnings
+	cargo deny --locked check --hide-inclusion-graph
+
+format: setup ## format Rust and Python
+	cargo fmt --all
+	ruff format .
+	ruff check --fix-only --quiet .
+
+test: setup peers ## every test
+	cargo test --workspace --locked --quiet
+	pytest -q -n 2 --dist loadgroup
+
+bench: setup peers ## the benchmarks; see bench/README.md
+	pytest -q bench --benchmark-only
+	python bench/report.py
+
+demo: setup ## the whole mesh on the shop example
+	@meshloom demo
+
+lock: ## resolve requirements.lock and tools/peers.lock anew
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --group build --group dev --python-version 3.11 pyproject.toml -o requirements.lock
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 tools/peers.in -o tools/peers.lock
+
+generate: setup ## regenerate the code made from protos and from the list of xDS fields
+	python tools/gen_api.py
+	python tools/gen_xds.py

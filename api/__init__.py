@@ -1,0 +1,1 @@
+"""The protocols between our own parts, and the code generated from them."""

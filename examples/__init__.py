@@ -1,0 +1,1 @@
+"""Example meshes: the shop and the stand-ins for the bookinfo services."""

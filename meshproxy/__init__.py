@@ -1,0 +1,1 @@
+"""The data plane: arbiter, agent and admin endpoint round the compiled workers."""

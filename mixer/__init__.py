@@ -1,0 +1,1 @@
+"""Telemetry out of the proxies, for people and for back ends."""

@@ -1,0 +1,1 @@
+"""Discovery and rules: YAML and registries in, xDS out."""

@@ -1,0 +1,54 @@
+"""Durations as Istio writes them: Go's notation (`1h30m`, `2.5s`, `100ms`).
+
+They are `timedelta`s, so the rest of pilot never sees the notation. Go counts nanoseconds and Python microseconds;
+what is lost is below anything a proxy can time.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Self
+
+_UNIT_MICROSECONDS = {
+    "h": 3_600_000_000.0,
+    "m": 60_000_000.0,
+    "s": 1_000_000.0,
+    "ms": 1_000.0,
+    "us": 1.0,
+    "µs": 1.0,
+    "ns": 0.001,
+}
+_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
+_WHOLE = re.compile(rf"[+-]?(?:{_PART.pattern})+")
+
+
+class Duration(timedelta):
+    """A span of time; zero and negative values are the caller's to judge."""
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads Go's notation. Raises ValueError saying what a right value looks like."""
+        if text == "0":
+            return cls(0)
+        if not _WHOLE.fullmatch(text):
+            raise ValueError(f'invalid duration "{text}"')
+        total = sum(float(number) * _UNIT_MICROSECONDS[unit] for number, unit in _PART.findall(text))
+        return cls(microseconds=-total if text.startswith("-") else total)
+
+    def __str__(self) -> str:
+        seconds = self / timedelta(seconds=1)
+        return f"{seconds:.6f}".rstrip("0").rstrip(".") + "s"
+
+
+class PositiveDuration(Duration):
+    """A duration of at least one millisecond, which is what most of Istio's fields ask for."""
+
+    MINIMUM = timedelta(milliseconds=1)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        value = super().parse(text)
+        if value < cls.MINIMUM:
+            raise ValueError("must be a valid duration greater than 1ms")
+        return value

@@ -1,0 +1,1 @@
+"""What the services share: addresses, lifecycle, logging."""

@@ -1,0 +1,46 @@
+"""Says what this machine lacks to build Meshloom, and what to do about it. Standard library only."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+
+RUST_NEEDED = (1, 85)
+PYTHON_NEEDED = (3, 11)
+
+
+def missing() -> Iterator[str]:
+    if sys.version_info < PYTHON_NEEDED:
+        yield f"Python {PYTHON_NEEDED[0]}.{PYTHON_NEEDED[1]} or later (this is {sys.version.split()[0]}); set PYTHON=/path/to/python3"
+    if shutil.which("cc") is None:
+        yield "a C compiler `cc` (Debian and Ubuntu: apt install build-essential; Fedora: dnf install gcc)"
+    if shutil.which("cargo") is None:
+        yield "a Rust toolchain with `cargo` (your distribution's rustup package, or rustup.rs)"
+    elif (found := rust_version()) < RUST_NEEDED:
+        yield f"Rust {RUST_NEEDED[0]}.{RUST_NEEDED[1]} or later (this is {found[0]}.{found[1]}): rustup update stable"
+    try:
+        import ensurepip  # noqa: F401  # Debian splits it off
+        import venv  # noqa: F401
+    except ImportError:
+        yield "Python's venv module (Debian and Ubuntu: apt install python3-venv)"
+    if sys.platform != "linux":
+        yield "Linux: the data plane is built on epoll and memfd"
+
+
+def rust_version() -> tuple[int, int]:
+    words = subprocess.run(["cargo", "--version"], capture_output=True, text=True, check=True).stdout.split()
+    major, minor = words[1].split(".")[:2]
+    return int(major), int(minor)
+
+
+def main() -> int:
+    problems = list(missing())
+    for problem in problems:
+        print(f"missing: {problem}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
