@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Callable, Coroutine
 
 import uvloop
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class Stopping(Exception):
-    """Raised inside a service's task group when a signal asks it to end; `run_service` answers it."""
 
 
 async def stop_signal() -> None:
@@ -38,11 +35,11 @@ async def until_stopped(serve: Callable[[], Coroutine[object, object, None]]) ->
     await asyncio.wait({service, stop}, return_when=asyncio.FIRST_COMPLETED)
     if service.done():
         stop.cancel()
-        return service.result()
+        service.result()
+        return
     service.cancel()
-    await asyncio.gather(service, return_exceptions=True)
-    if not service.cancelled() and (failure := service.exception()) is not None:
-        raise failure
+    with contextlib.suppress(asyncio.CancelledError):
+        await service
 
 
 def run_service(serve: Callable[[], Coroutine[object, object, None]]) -> int:

@@ -13,13 +13,13 @@ PYTHON_NEEDED = (3, 11)
 
 def missing() -> Iterator[str]:
     if sys.version_info < PYTHON_NEEDED:
-        yield f"Python {PYTHON_NEEDED[0]}.{PYTHON_NEEDED[1]} or later (this is {sys.version.split()[0]}); set PYTHON=/path/to/python3"
+        yield f"Python {dotted(PYTHON_NEEDED)} or later (this is {sys.version.split()[0]}); set PYTHON=..."
     if shutil.which("cc") is None:
         yield "a C compiler `cc` (Debian and Ubuntu: apt install build-essential; Fedora: dnf install gcc)"
     if shutil.which("cargo") is None:
         yield "a Rust toolchain with `cargo` (your distribution's rustup package, or rustup.rs)"
     elif (found := rust_version()) < RUST_NEEDED:
-        yield f"Rust {RUST_NEEDED[0]}.{RUST_NEEDED[1]} or later (this is {found[0]}.{found[1]}): rustup update stable"
+        yield f"Rust {dotted(RUST_NEEDED)} or later (this is {dotted(found)}): rustup update stable"
     try:
         import ensurepip  # noqa: F401  # Debian splits it off
         import venv  # noqa: F401
@@ -27,6 +27,10 @@ def missing() -> Iterator[str]:
         yield "Python's venv module (Debian and Ubuntu: apt install python3-venv)"
     if sys.platform != "linux":
         yield "Linux: the data plane is built on epoll and memfd"
+
+
+def dotted(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
 
 
 def rust_version() -> tuple[int, int]:

@@ -73,7 +73,7 @@ def build_cython() -> None:
     ]
     if not extensions:
         return
-    modules = cythonize(extensions, build_dir="build/cython")
+    modules = cythonize(extensions, build_dir="build/cython")  # type: ignore[no-untyped-call]
     distribution = Distribution({"ext_modules": modules, "package_dir": {"meshloom.fastpath": "fastpath"}})
     command = distribution.get_command_obj("build_ext")
     command.inplace = True
@@ -84,7 +84,7 @@ def build_cython() -> None:
 
 def build_core(profile: str = "release") -> None:
     """Compile the Rust extension and put it beside its stub, as an editable install would."""
-    command = ["cargo", "build", "--locked", "-p", "meshloom-py", f"--profile={profile}"]
+    command = ["cargo", "build", "-p", "meshloom-py", f"--profile={profile}"]
     subprocess.run(command, cwd=ROOT, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
     built = target / ("debug" if profile == "dev" else profile) / "lib_core.so"

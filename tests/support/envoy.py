@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def envoy_binary() -> Path:
-    """The Envoy 1.40 executable; a test that needs it is skipped, with the remedy, where it is not installed."""
+    """The Envoy 1.40 executable; where it is not installed the test is skipped, with the remedy."""
     found = sorted((ROOT / ".peers").glob("lib/python3*/site-packages/envoy/_bin/envoy"))
     if not found:
         pytest.skip("the real Envoy is not installed: run `make peers`")
