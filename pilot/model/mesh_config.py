@@ -1,0 +1,53 @@
+"""Istio's MeshConfig, as far as this mesh acts on it. Read from `ConfigMap istio` (key `mesh`) or a `mesh.yaml`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from meshloom.pilot.model.base import Schema
+from meshloom.pilot.model.destination_rule import H2UpgradePolicy, LocalityLbSetting, TcpKeepalive
+from meshloom.pilot.model.duration import Duration, PositiveDuration
+from meshloom.pilot.model.virtual_service import HttpRetry
+
+
+class OutboundMode(StrEnum):
+    """What happens to traffic that no service matches."""
+
+    REGISTRY_ONLY = "REGISTRY_ONLY"
+    ALLOW_ANY = "ALLOW_ANY"
+    ALLOW_ANY_DYNAMIC_DNS = "ALLOW_ANY_DYNAMIC_DNS"
+
+
+class OutboundTrafficPolicy(Schema):
+    mode: OutboundMode = OutboundMode.ALLOW_ANY
+
+
+class LogEncoding(StrEnum):
+    TEXT = "TEXT"
+    JSON = "JSON"
+
+
+class MeshConfig(Schema):
+    """Defaults are Istio's. Empty `access_log_file` means no access log; empty format means Istio's default."""
+
+    trust_domain: str = "cluster.local"
+    trust_domain_aliases: tuple[str, ...] = ()
+    root_namespace: str = "istio-system"
+    outbound_traffic_policy: OutboundTrafficPolicy = OutboundTrafficPolicy()
+    default_http_retry_policy: HttpRetry | None = None
+    enable_auto_mtls: bool = True
+    connect_timeout: PositiveDuration = PositiveDuration(seconds=10)
+    dns_refresh_rate: PositiveDuration = PositiveDuration(seconds=60)
+    protocol_detection_timeout: Duration = Duration(0)
+    tcp_keepalive: TcpKeepalive | None = None
+    h2_upgrade_policy: H2UpgradePolicy = H2UpgradePolicy.DO_NOT_UPGRADE
+    locality_lb_setting: LocalityLbSetting | None = None
+    access_log_file: str = ""
+    access_log_format: str = ""
+    access_log_encoding: LogEncoding = LogEncoding.TEXT
+    default_service_export_to: tuple[str, ...] = ()
+    default_virtual_service_export_to: tuple[str, ...] = ()
+    default_destination_rule_export_to: tuple[str, ...] = ()
+    mesh_id: str = msgspec.field(default="")
