@@ -21,44 +21,28 @@ const LEVELS: usize = 6;
 const SLOT_MASK: u64 = SLOTS as u64 - 1;
 const HORIZON: u64 = 1 << (BITS * LEVELS as u32);
 
-#[derive(Default)]
 struct Level {
+    /// Bit n: `slots[n]` holds something.
     occupied: u64,
-    slots: [Vec<Entry>; SLOTS_PER_LEVEL],
+    slots: [Vec<Entry>; SLOTS],
 }
 
-// `Default` is implemented for arrays of up to 32, so a level is two halves of them.
-const SLOTS_PER_LEVEL: usize = 32;
-
-/// The two halves of a level, addressed by slot number.
-#[derive(Default)]
-struct Ring {
-    low: Level,
-    high: Level,
-}
-
-impl Ring {
-    fn occupied(&self) -> u64 {
-        self.low.occupied | self.high.occupied << SLOTS_PER_LEVEL
-    }
-
-    fn half(&mut self, slot: usize) -> (&mut Level, usize) {
-        if slot < SLOTS_PER_LEVEL { (&mut self.low, slot) } else { (&mut self.high, slot - SLOTS_PER_LEVEL) }
+impl Level {
+    fn new() -> Self {
+        Self { occupied: 0, slots: std::array::from_fn(|_| Vec::new()) }
     }
 
     fn push(&mut self, slot: usize, entry: Entry) {
-        let (half, at) = self.half(slot);
-        if let Some(entries) = half.slots.get_mut(at) {
+        if let Some(entries) = self.slots.get_mut(slot) {
             entries.push(entry);
-            half.occupied |= 1 << at;
+            self.occupied |= 1 << slot;
         }
     }
 
     fn drain_into(&mut self, slot: usize, out: &mut Vec<Entry>) {
-        let (half, at) = self.half(slot);
-        if let Some(entries) = half.slots.get_mut(at) {
+        if let Some(entries) = self.slots.get_mut(slot) {
             out.append(entries);
-            half.occupied &= !(1 << at);
+            self.occupied &= !(1 << slot);
         }
     }
 }
@@ -66,14 +50,14 @@ impl Ring {
 /// Pending timers. Insertion and firing are O(1); nothing is ever cancelled (see [`super::Slab::arm`]).
 pub(crate) struct Wheel {
     now: u64,
-    levels: [Ring; LEVELS],
+    levels: [Level; LEVELS],
     len: usize,
     moving: Vec<Entry>,
 }
 
 impl Wheel {
     pub(crate) fn new(now: Millis) -> Self {
-        Self { now: now.0, levels: Default::default(), len: 0, moving: Vec::new() }
+        Self { now: now.0, levels: std::array::from_fn(|_| Level::new()), len: 0, moving: Vec::new() }
     }
 
     #[cfg(test)]
@@ -92,8 +76,8 @@ impl Wheel {
         // The level is the highest 6-bit digit in which `at` and `now` differ.
         let level = ((at ^ self.now).max(1).ilog2() / BITS) as usize;
         let slot = (at >> (BITS * level as u32)) & SLOT_MASK;
-        if let Some(ring) = self.levels.get_mut(level.min(LEVELS - 1)) {
-            ring.push(slot as usize, entry);
+        if let Some(level) = self.levels.get_mut(level.min(LEVELS - 1)) {
+            level.push(slot as usize, entry);
         }
     }
 
@@ -109,13 +93,12 @@ impl Wheel {
     /// The first tick at which a level-0 slot is due or a higher slot must be spread out.
     fn next_stop(&self) -> Option<u64> {
         for (level, ring) in (0u32..).zip(&self.levels) {
-            let occupied = ring.occupied();
-            if occupied == 0 {
+            if ring.occupied == 0 {
                 continue;
             }
             let shift = BITS * level;
             let digit = (self.now >> shift) & SLOT_MASK;
-            let ahead = occupied.rotate_right(digit as u32);
+            let ahead = ring.occupied.rotate_right(digit as u32);
             // Slot `digit` itself holds nothing below the top level: it was spread out on arrival.
             let distance = match (ahead & !1).trailing_zeros() {
                 64 => SLOTS as u64,
