@@ -49,13 +49,13 @@ pub mod header {
     pub const VALUES_CAPACITY: usize = 5;
     /// FNV-1a over the words before it.
     pub const CHECKSUM: usize = 6;
-    /// Names this content: changes whenever a region is made anew, zero while that happens.
+    /// Names this content: changes whenever a region is made anew, zero while that happens. [`super::guard`]ed.
     pub const EPOCH: usize = 8;
     /// How many workers have attached since the region was made; gauges restart with each.
     pub const GENERATION: usize = 9;
     /// Process id of the writer.
     pub const WRITER: usize = 10;
-    /// Series that readers may look at. Stored last, with release order.
+    /// Series that readers may look at. Stored last, with release order. [`super::guard`]ed.
     pub const PUBLISHED: usize = 11;
     /// Grows while the worker's loop turns.
     pub const HEARTBEAT: usize = 12;
@@ -71,8 +71,11 @@ pub mod header {
 
 const _: () = assert!(header::END * WORD <= HEADER_LEN, "the header overlaps the descriptors");
 const _: () = assert!(HEADER_LEN % WORD == 0 && DESCRIPTOR_HEAD % WORD == 0 && MIN_LEN % WORD == 0);
-const _: () = assert!(CHECKED_FROM < KEY_FROM && KEY_FROM < DESCRIPTOR_HEAD && DESCRIPTOR_HEAD < MAX_DESCRIPTOR);
-const _: () = assert!(align_of::<std::sync::atomic::AtomicU64>() == WORD && size_of::<std::sync::atomic::AtomicU64>() == WORD);
+const _: () =
+    assert!(CHECKED_FROM < KEY_FROM && KEY_FROM < DESCRIPTOR_HEAD && DESCRIPTOR_HEAD < MAX_DESCRIPTOR);
+const _: () = assert!(
+    align_of::<std::sync::atomic::AtomicU64>() == WORD && size_of::<std::sync::atomic::AtomicU64>() == WORD
+);
 const _: () = assert!(usize::BITS == 64, "regions are for 64-bit machines");
 
 /// Byte offset of the value area in a region of `len` bytes. A series with Istio's labels takes about 900 bytes of
@@ -84,6 +87,18 @@ pub(crate) const fn values_at(len: usize) -> usize {
 /// 32-bit FNV-1a. Any single changed byte changes it; it guards against accidents, not against forgery.
 pub(crate) fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u32 {
     bytes.into_iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// A number that vouches for itself in one word: its complement is in the upper half. A word that changes by accident
+/// is so told from one that was stored, which a checksum in a second word could not do without tearing.
+pub(crate) const fn guard(number: u32) -> u64 {
+    ((!number as u64) << 32) | number as u64
+}
+
+/// The number in a guarded word, unless it was damaged.
+pub(crate) const fn unguard(word: u64) -> Option<u32> {
+    let number = word as u32;
+    if guard(number) == word { Some(number) } else { None }
 }
 
 /// The header's checksum over its fixed words (those before [`header::CHECKSUM`]).

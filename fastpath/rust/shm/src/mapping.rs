@@ -37,10 +37,10 @@ impl Region {
     /// Maps `len` bytes of `fd` shared, for reading and writing. The file must not shrink afterwards: whoever makes
     /// it seals it (`F_SEAL_SHRINK`). The descriptor is closed; the mapping keeps the file alive.
     pub fn attach(fd: OwnedFd, len: usize) -> Result<Self, AttachError> {
-        if !(MIN_LEN..=MAX_LEN).contains(&len) || !len.is_multiple_of(WORD) {
+        if !(MIN_LEN..=MAX_LEN).contains(&len) || len % WORD != 0 {
             return Err(AttachError::Length(len));
         }
-        let actual = rustix::fs::fstat(&fd)?.st_size.cast_unsigned();
+        let actual = u64::try_from(rustix::fs::fstat(&fd)?.st_size).unwrap_or(0);
         if actual < len as u64 {
             return Err(AttachError::Truncated { actual, wanted: len });
         }
@@ -57,7 +57,7 @@ impl Region {
 
     /// A region that no other process sees: for tests, and for a proxy that is run without an arbiter. Never freed.
     pub fn private(len: usize) -> Result<Self, AttachError> {
-        if !(MIN_LEN..=MAX_LEN).contains(&len) || !len.is_multiple_of(WORD) {
+        if !(MIN_LEN..=MAX_LEN).contains(&len) || len % WORD != 0 {
             return Err(AttachError::Length(len));
         }
         let words: Vec<AtomicU64> = std::iter::repeat_with(AtomicU64::default).take(len / WORD).collect();

@@ -62,7 +62,7 @@ impl Gauge {
 
     /// The value now, in this worker.
     pub fn get(self) -> i64 {
-        self.0.load(Relaxed).cast_signed()
+        i64::from_ne_bytes(self.0.load(Relaxed).to_ne_bytes())
     }
 }
 
