@@ -1,6 +1,6 @@
 """What every typed object of the mesh is made of: the two Struct bases, identity, origin and metadata.
 
-`Schema` classes mirror a published schema field by field (Kubernetes' camelCase outside, snake_case here) and refuse
+`Schema` classes mirror a published schema field by field (camelCase outside, snake_case here) and refuse
 unknown fields. `Value` classes are our own. Both are frozen: a model is replaced, never changed.
 """
 
@@ -36,8 +36,8 @@ class Value(msgspec.Struct, frozen=True):
     """Base of our own immutable values."""
 
 
-class Origin(Value):
-    """Where an object was written: a file (or `api`, `registry`) and the line it starts on, counted from 1."""
+class Origin(Value, frozen=True):
+    """Where an object was written: a file (or `api`, `registry`) and its first line, from 1."""
 
     source: str
     line: int = 1
@@ -46,8 +46,8 @@ class Origin(Value):
         return f"{self.source}:{self.line}"
 
 
-class ObjectKey(Value, order=True):
-    """Names one object. Versions of a kind's API share the key; cluster-scoped kinds have an empty namespace."""
+class ObjectKey(Value, frozen=True, order=True):
+    """Names one object. API versions share the key; cluster-scoped kinds have no namespace."""
 
     kind: str
     namespace: str
@@ -60,10 +60,10 @@ class ObjectKey(Value, order=True):
 S_co = TypeVar("S_co", covariant=True)
 
 
-class MeshObject(Value, Generic[S_co], kw_only=True):
+class MeshObject(Value, Generic[S_co], frozen=True, kw_only=True):
     """One accepted object: who it is, what it says, where it was written, and when it was made.
 
-    `created` is in seconds since the epoch, 0.0 where nobody recorded it; "the oldest wins" compares `age_order`.
+    `created` is in seconds since the epoch, 0.0 where unrecorded; "the oldest wins" compares `age_order`.
     """
 
     key: ObjectKey
@@ -87,7 +87,7 @@ class MeshObject(Value, Generic[S_co], kw_only=True):
         return (self.created, self.key.name, self.key.namespace)
 
 
-class LabelSelector(Schema):
+class LabelSelector(Schema, frozen=True):
     """Istio's `selector` / `workloadSelector` of policies and rules."""
 
     match_labels: Mapping[str, str] = {}

@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import msgspec
-
 from meshloom.pilot.model.base import Int32, LabelSelector, PortNumber, Schema, UInt32, UInt64
 from meshloom.pilot.model.duration import Duration, PositiveDuration
 
@@ -23,12 +22,12 @@ class SimpleLoadBalancer(StrEnum):
     LEAST_REQUEST = "LEAST_REQUEST"
 
 
-class CookieAttribute(Schema):
+class CookieAttribute(Schema, frozen=True):
     name: str
     value: str | None = None
 
 
-class HttpCookie(Schema):
+class HttpCookie(Schema, frozen=True):
     """No `ttl`: the cookie is read, never minted. Zero: a session cookie."""
 
     name: str
@@ -37,15 +36,15 @@ class HttpCookie(Schema):
     attributes: tuple[CookieAttribute, ...] = ()
 
 
-class RingHash(Schema):
+class RingHash(Schema, frozen=True):
     minimum_ring_size: UInt64 | None = None
 
 
-class Maglev(Schema):
+class Maglev(Schema, frozen=True):
     table_size: UInt64 | None = None
 
 
-class ConsistentHash(Schema):
+class ConsistentHash(Schema, frozen=True):
     http_header_name: str | None = None
     http_cookie: HttpCookie | None = None
     use_source_ip: bool | None = None
@@ -55,37 +54,37 @@ class ConsistentHash(Schema):
     minimum_ring_size: UInt64 | None = None
 
 
-class LocalityDistribute(Schema):
+class LocalityDistribute(Schema, frozen=True):
     from_: str | None = msgspec.field(default=None, name="from")
     to: Mapping[str, UInt32] = {}
 
 
-class LocalityFailover(Schema):
+class LocalityFailover(Schema, frozen=True):
     from_: str | None = msgspec.field(default=None, name="from")
     to: str | None = None
 
 
-class LocalityLbSetting(Schema):
+class LocalityLbSetting(Schema, frozen=True):
     enabled: bool | None = None
     distribute: tuple[LocalityDistribute, ...] = ()
     failover: tuple[LocalityFailover, ...] = ()
     failover_priority: tuple[str, ...] = ()
 
 
-class ZoneAwareLbSetting(Schema):
+class ZoneAwareLbSetting(Schema, frozen=True):
     enabled: bool | None = None
     failover: tuple[LocalityFailover, ...] = ()
     failover_priority: tuple[str, ...] = ()
     min_cluster_size: Annotated[int, msgspec.Meta(ge=1)] | None = None
 
 
-class Warmup(Schema):
+class Warmup(Schema, frozen=True):
     duration: PositiveDuration
     minimum_percent: Percentage | None = None
     aggression: Annotated[float, msgspec.Meta(ge=0)] | None = None
 
 
-class LoadBalancer(Schema):
+class LoadBalancer(Schema, frozen=True):
     simple: SimpleLoadBalancer | None = None
     consistent_hash: ConsistentHash | None = None
     locality_lb_setting: LocalityLbSetting | None = None
@@ -94,13 +93,13 @@ class LoadBalancer(Schema):
     warmup_duration_secs: PositiveDuration | None = None
 
 
-class TcpKeepalive(Schema):
+class TcpKeepalive(Schema, frozen=True):
     probes: UInt32 | None = None
     time: PositiveDuration | None = None
     interval: PositiveDuration | None = None
 
 
-class TcpPool(Schema):
+class TcpPool(Schema, frozen=True):
     """`idle_timeout` may be zero: connections are never idle."""
 
     max_connections: Int32 | None = None
@@ -110,7 +109,7 @@ class TcpPool(Schema):
     idle_timeout: Duration | None = None
 
 
-class Http2KeepAlive(Schema):
+class Http2KeepAlive(Schema, frozen=True):
     interval: PositiveDuration | None = None
     timeout: PositiveDuration | None = None
 
@@ -121,7 +120,7 @@ class H2UpgradePolicy(StrEnum):
     UPGRADE = "UPGRADE"
 
 
-class HttpPool(Schema):
+class HttpPool(Schema, frozen=True):
     http1_max_pending_requests: Int32 | None = None
     http2_max_requests: Int32 | None = None
     max_requests_per_connection: Int32 | None = None
@@ -133,12 +132,12 @@ class HttpPool(Schema):
     http2_keep_alive: Http2KeepAlive | None = None
 
 
-class ConnectionPool(Schema):
+class ConnectionPool(Schema, frozen=True):
     tcp: TcpPool | None = None
     http: HttpPool | None = None
 
 
-class OutlierDetection(Schema):
+class OutlierDetection(Schema, frozen=True):
     split_external_local_origin_errors: bool | None = None
     consecutive_local_origin_failures: UInt32 | None = None
     consecutive_gateway_errors: UInt32 | None = None
@@ -158,7 +157,7 @@ class ClientTlsMode(StrEnum):
     ISTIO_MUTUAL = "ISTIO_MUTUAL"
 
 
-class ClientTls(Schema):
+class ClientTls(Schema, frozen=True):
     mode: ClientTlsMode = ClientTlsMode.DISABLE
     client_certificate: str | None = None
     private_key: str | None = None
@@ -170,12 +169,12 @@ class ClientTls(Schema):
     ca_crl: str | None = None
 
 
-class PolicyPort(Schema):
+class PolicyPort(Schema, frozen=True):
     number: PortNumber | None = None
 
 
-class PortTrafficPolicy(Schema):
-    """Replaces the destination's policy for its port wholesale: what is unset here goes back to the default."""
+class PortTrafficPolicy(Schema, frozen=True):
+    """Replaces the destination's policy for its port wholesale: what is unset here is the default."""
 
     port: PolicyPort | None = None
     load_balancer: LoadBalancer | None = None
@@ -184,7 +183,7 @@ class PortTrafficPolicy(Schema):
     tls: ClientTls | None = None
 
 
-class Tunnel(Schema):
+class Tunnel(Schema, frozen=True):
     target_host: str
     target_port: PortNumber
     protocol: str | None = None
@@ -195,17 +194,17 @@ class ProxyProtocolVersion(StrEnum):
     V2 = "V2"
 
 
-class ProxyProtocol(Schema):
+class ProxyProtocol(Schema, frozen=True):
     version: ProxyProtocolVersion = ProxyProtocolVersion.V1
 
 
-class RetryBudget(Schema):
+class RetryBudget(Schema, frozen=True):
     percent: Percentage | None = None
     min_retry_concurrency: UInt32 | None = None
     budget_interval: Duration | None = None
 
 
-class TrafficPolicy(Schema):
+class TrafficPolicy(Schema, frozen=True):
     load_balancer: LoadBalancer | None = None
     connection_pool: ConnectionPool | None = None
     outlier_detection: OutlierDetection | None = None
@@ -216,13 +215,13 @@ class TrafficPolicy(Schema):
     retry_budget: RetryBudget | None = None
 
 
-class Subset(Schema):
+class Subset(Schema, frozen=True):
     name: str
     labels: Mapping[str, str] = {}
     traffic_policy: TrafficPolicy | None = None
 
 
-class DestinationRule(Schema):
+class DestinationRule(Schema, frozen=True):
     """In a `MeshModel` `host` is fully qualified."""
 
     host: str

@@ -1,7 +1,7 @@
 """Durations as Istio writes them: Go's notation (`1h30m`, `2.5s`, `100ms`).
 
-They are `timedelta`s, so the rest of pilot never sees the notation. Go counts nanoseconds and Python microseconds;
-what is lost is below anything a proxy can time.
+They are `timedelta`s, so the rest of pilot never sees the notation. Go counts nanoseconds and Python
+microseconds; what is lost is below anything a proxy can time.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from enum import StrEnum
 from meshloom.pilot.model.base import PortNumber, Schema
 
 
-class ServerPort(Schema):
+class ServerPort(Schema, frozen=True):
     """`protocol` is one of HTTP, HTTPS, GRPC, GRPC-WEB, HTTP2, MONGO, TCP, TLS."""
 
     number: PortNumber
@@ -34,13 +34,13 @@ class TlsVersion(StrEnum):
     TLSV1_3 = "TLSV1_3"
 
 
-class TlsCertificate(Schema):
+class TlsCertificate(Schema, frozen=True):
     server_certificate: str | None = None
     private_key: str | None = None
     ca_certificates: str | None = None
 
 
-class ServerTls(Schema):
+class ServerTls(Schema, frozen=True):
     https_redirect: bool = False
     mode: ServerTlsMode = ServerTlsMode.PASSTHROUGH
     server_certificate: str | None = None
@@ -60,8 +60,8 @@ class ServerTls(Schema):
     insecure_skip_verify: bool | None = None
 
 
-class Server(Schema):
-    """`hosts` entries are `dnsName` or `namespace/dnsName`; namespace `.` is the Gateway's own, `*` is any."""
+class Server(Schema, frozen=True):
+    """`hosts` are `dnsName` or `namespace/dnsName`; namespace `.` is the Gateway's own, `*` is any."""
 
     port: ServerPort
     hosts: tuple[str, ...]
@@ -71,7 +71,7 @@ class Server(Schema):
     default_endpoint: str | None = None
 
 
-class Gateway(Schema):
+class Gateway(Schema, frozen=True):
     """`selector` picks gateway workloads by label, in every namespace."""
 
     selector: Mapping[str, str] = {}

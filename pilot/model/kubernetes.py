@@ -1,7 +1,7 @@
 """The parts of Kubernetes' own objects that concern a mesh.
 
-Kubernetes' schemas are Kubernetes' to check: what a mesh has no use for (volumes, probes, resources) is accepted
-here unread. `ServiceSpec` alone lists all its fields, because a misspelt one there misroutes traffic.
+Kubernetes' schemas are Kubernetes' to check: what a mesh has no use for (volumes, probes, resources) is
+accepted here unread. A Service alone lists all its fields, because a misspelt one there misroutes traffic.
 """
 
 from __future__ import annotations
@@ -10,15 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-
 from meshloom.pilot.model.base import PortNumber, Schema
 
 
-class Kubernetes(Schema, forbid_unknown_fields=False):
+class Kubernetes(Schema, frozen=True, forbid_unknown_fields=False):
     """Base of the partial schemas."""
 
 
-class KubernetesServicePort(Schema):
+class KubernetesServicePort(Schema, frozen=True):
     """`target_port` is a number or the name of a container port; absent, it equals `port`."""
 
     port: PortNumber
@@ -29,7 +28,7 @@ class KubernetesServicePort(Schema):
     node_port: int | None = None
 
 
-class KubernetesService(Schema):
+class KubernetesService(Schema, frozen=True):
     """`spec` of a Service. `cluster_ip` "None" makes it headless."""
 
     ports: tuple[KubernetesServicePort, ...] = ()
@@ -54,13 +53,13 @@ class KubernetesService(Schema):
     load_balancer_source_ranges: tuple[str, ...] = ()
 
 
-class ContainerPort(Kubernetes):
+class ContainerPort(Kubernetes, frozen=True):
     container_port: PortNumber
     name: str | None = None
     protocol: str = "TCP"
 
 
-class EnvVar(Kubernetes):
+class EnvVar(Kubernetes, frozen=True):
     """`value_from` is Kubernetes' to resolve and is kept as written."""
 
     name: str
@@ -68,7 +67,7 @@ class EnvVar(Kubernetes):
     value_from: Mapping[str, Any] | None = None
 
 
-class Container(Kubernetes):
+class Container(Kubernetes, frozen=True):
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
@@ -78,7 +77,7 @@ class Container(Kubernetes):
     working_dir: str | None = None
 
 
-class PodSpec(Kubernetes):
+class PodSpec(Kubernetes, frozen=True):
     containers: tuple[Container, ...]
     service_account_name: str | None = None
     service_account: str | None = None
@@ -90,22 +89,22 @@ class PodSpec(Kubernetes):
         return self.service_account_name or self.service_account or "default"
 
 
-class TemplateMeta(Kubernetes):
+class TemplateMeta(Kubernetes, frozen=True):
     name: str | None = None
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
 
 
-class PodTemplate(Kubernetes):
+class PodTemplate(Kubernetes, frozen=True):
     spec: PodSpec
     metadata: TemplateMeta = TemplateMeta()
 
 
-class PodSelector(Kubernetes):
+class PodSelector(Kubernetes, frozen=True):
     match_labels: Mapping[str, str] = {}
 
 
-class Deployment(Kubernetes):
+class Deployment(Kubernetes, frozen=True):
     """`spec` of a Deployment: what a supervisor starts `replicas` times."""
 
     template: PodTemplate
@@ -113,23 +112,23 @@ class Deployment(Kubernetes):
     selector: PodSelector = PodSelector()
 
 
-class Pod(PodSpec):
+class Pod(PodSpec, frozen=True):
     """`spec` of a bare Pod; its labels are the object's own."""
 
 
-class ServiceAccount(Kubernetes):
+class ServiceAccount(Kubernetes, frozen=True):
     """Exists; nothing in it concerns a mesh."""
 
 
-class KubernetesNamespace(Kubernetes):
+class KubernetesNamespace(Kubernetes, frozen=True):
     """Exists; its labels are the object's own."""
 
 
-class ConfigMap(Kubernetes):
+class ConfigMap(Kubernetes, frozen=True):
     data: Mapping[str, str] = {}
 
 
-class Secret(Kubernetes):
+class Secret(Kubernetes, frozen=True):
     """`data` holds base64 text, `string_data` plain text, which wins."""
 
     type: str = "Opaque"

@@ -1,7 +1,7 @@
-"""The mesh model: one immutable picture of services, workloads and rules, made by `build.py` and replaced whole.
+"""The mesh model: one immutable picture of services, workloads and rules, replaced whole.
 
-Everything in it is resolved: host names are fully qualified, gateways are `mesh` or `namespace/name`, `export_to` is
-a set of namespaces, endpoints are chosen. The functions in `lookup/` answer the translator's questions about it.
+`build.py` makes it. Everything in it is resolved: host names are fully qualified, gateways are `mesh` or
+`namespace/name`, endpoints are chosen. The functions in `lookup/` answer the translator's questions.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from meshloom.pilot.model.virtual_service import VirtualService
 EXPORT_ALL = "*"
 
 
-class ServicePort(Value, kw_only=True):
+class ServicePort(Value, frozen=True, kw_only=True):
     """`target_port` is a number, the name of a workload port, or None where it equals `number`."""
 
     number: int
@@ -44,11 +44,11 @@ class Registry(StrEnum):
     SERVICE_ENTRY = "External"
 
 
-class Service(Value, kw_only=True):
+class Service(Value, frozen=True, kw_only=True):
     """One host name that can be called.
 
-    `export_to` holds namespaces, or `*` for all; empty means nobody. `addresses` are virtual IPs (or CIDRs for
-    service entries). `selector` is None where endpoints are listed, not selected.
+    `export_to` holds namespaces, or `*` for all; empty means nobody. `addresses` are virtual IPs (or CIDRs
+    for service entries). `selector` is None where endpoints are listed, not selected.
     """
 
     hostname: Hostname
@@ -66,8 +66,8 @@ class Service(Value, kw_only=True):
     headless: bool = False
     subject_alt_names: tuple[str, ...] = ()
     alias_of: Hostname | None = None
-    labels: Labels = {}
-    annotations: Labels = {}
+    labels: Mapping[str, str] = {}
+    annotations: Mapping[str, str] = {}
     created: float = 0.0
 
     def port(self, number: int) -> ServicePort | None:
@@ -97,22 +97,23 @@ class TlsMode(StrEnum):
     DISABLED = "disabled"
 
 
-class WorkloadPort(Value):
+class WorkloadPort(Value, frozen=True):
     number: int
     name: str = ""
 
 
-class Workload(Value, kw_only=True):
+class Workload(Value, frozen=True, kw_only=True):
     """One running instance, from the registry or from a WorkloadEntry.
 
-    `weight` 0 counts as 1. `entry_ports` (of WorkloadEntry) maps service port names to numbers and beats targetPort.
+    `weight` 0 counts as 1. `entry_ports` (of WorkloadEntry) maps service port names to numbers and beats
+    targetPort.
     `owner` is the Deployment (or the like) behind it.
     """
 
     name: str
     namespace: Namespace
     address: str
-    labels: Labels = {}
+    labels: Mapping[str, str] = {}
     ports: tuple[WorkloadPort, ...] = ()
     entry_ports: Mapping[str, int] = {}
     service_account: str = "default"
@@ -128,7 +129,7 @@ class Workload(Value, kw_only=True):
         return f"spiffe://{trust_domain}/ns/{self.namespace}/sa/{self.service_account}"
 
 
-class Endpoint(Value):
+class Endpoint(Value, frozen=True):
     """Where one port of one service is served. `address` may be a DNS name or `unix://...` (port 0)."""
 
     address: str
@@ -141,7 +142,7 @@ class Endpoint(Value):
         return max(1, self.workload.weight)
 
 
-class ServicePortKey(Value):
+class ServicePortKey(Value, frozen=True):
     """Names one port of one service; the same host may be declared in several namespaces."""
 
     namespace: Namespace
@@ -149,7 +150,7 @@ class ServicePortKey(Value):
     port: int
 
 
-class MeshModel(Value, kw_only=True):
+class MeshModel(Value, frozen=True, kw_only=True):
     """Everything a translation may depend on. Rules are sorted oldest first."""
 
     config: MeshConfig

@@ -1,10 +1,8 @@
-"""Istio's MeshConfig, as far as this mesh acts on it. Read from `ConfigMap istio` (key `mesh`) or a `mesh.yaml`."""
+"""Istio's MeshConfig, as far as this mesh acts on it: from `ConfigMap istio` (key `mesh`) or `mesh.yaml`."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-
-import msgspec
 
 from meshloom.pilot.model.base import Schema
 from meshloom.pilot.model.destination_rule import H2UpgradePolicy, LocalityLbSetting, TcpKeepalive
@@ -20,7 +18,7 @@ class OutboundMode(StrEnum):
     ALLOW_ANY_DYNAMIC_DNS = "ALLOW_ANY_DYNAMIC_DNS"
 
 
-class OutboundTrafficPolicy(Schema):
+class OutboundTrafficPolicy(Schema, frozen=True):
     mode: OutboundMode = OutboundMode.ALLOW_ANY
 
 
@@ -29,8 +27,8 @@ class LogEncoding(StrEnum):
     JSON = "JSON"
 
 
-class MeshConfig(Schema):
-    """Defaults are Istio's. Empty `access_log_file` means no access log; empty format means Istio's default."""
+class MeshConfig(Schema, frozen=True):
+    """Defaults are Istio's. No `access_log_file`: no access log. No `access_log_format`: Istio's."""
 
     trust_domain: str = "cluster.local"
     trust_domain_aliases: tuple[str, ...] = ()
@@ -50,4 +48,4 @@ class MeshConfig(Schema):
     default_service_export_to: tuple[str, ...] = ()
     default_virtual_service_export_to: tuple[str, ...] = ()
     default_destination_rule_export_to: tuple[str, ...] = ()
-    mesh_id: str = msgspec.field(default="")
+    mesh_id: str = ""

@@ -17,11 +17,11 @@ class MtlsMode(StrEnum):
     STRICT = "STRICT"
 
 
-class MutualTls(Schema):
+class MutualTls(Schema, frozen=True):
     mode: MtlsMode = MtlsMode.UNSET
 
 
-class PeerAuthentication(Schema):
+class PeerAuthentication(Schema, frozen=True):
     """`port_level_mtls` keys are workload port numbers in decimal, not service ports."""
 
     selector: LabelSelector | None = None

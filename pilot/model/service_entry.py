@@ -23,7 +23,7 @@ class Resolution(StrEnum):
     DYNAMIC_DNS = "DYNAMIC_DNS"
 
 
-class WorkloadEntry(Schema):
+class WorkloadEntry(Schema, frozen=True):
     """`address` is an IP, a DNS name or `unix://` and a path; without it `network` names where to find it.
 
     `ports` maps a service's port name to the number used here, and beats the service's targetPort.
@@ -38,20 +38,20 @@ class WorkloadEntry(Schema):
     service_account: str | None = None
 
 
-class ServiceEntryPort(Schema):
+class ServiceEntryPort(Schema, frozen=True):
     number: PortNumber
     name: str
     protocol: str | None = None
     target_port: PortNumber | None = None
 
 
-class WorkloadSelector(Schema):
+class WorkloadSelector(Schema, frozen=True):
     """ServiceEntry's own kind of selector, with `labels`."""
 
     labels: Mapping[str, str] = {}
 
 
-class ServiceEntry(Schema):
+class ServiceEntry(Schema, frozen=True):
     hosts: tuple[str, ...]
     addresses: tuple[str, ...] = ()
     ports: tuple[ServiceEntryPort, ...] = ()

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
-
 from meshloom.pilot.model.base import Int32, PortNumber, Schema, UInt32
 from meshloom.pilot.model.duration import PositiveDuration
 
 
-class StringMatch(Schema):
+class StringMatch(Schema, frozen=True):
     """At most one field is set; none set means "is present" where Istio allows that (headers, query)."""
 
     exact: str | None = None
@@ -19,17 +18,17 @@ class StringMatch(Schema):
     regex: str | None = None
 
 
-class Percent(Schema):
+class Percent(Schema, frozen=True):
     """0.0 to 100.0."""
 
     value: float = 0.0
 
 
-class PortSelector(Schema):
+class PortSelector(Schema, frozen=True):
     number: PortNumber
 
 
-class Destination(Schema):
+class Destination(Schema, frozen=True):
     """`host` is a short name until the mesh model is built; in a `MeshModel` it is always fully qualified."""
 
     host: str
@@ -37,18 +36,18 @@ class Destination(Schema):
     port: PortSelector | None = None
 
 
-class HeaderOperations(Schema):
+class HeaderOperations(Schema, frozen=True):
     set: Mapping[str, str] = {}
     add: Mapping[str, str] = {}
     remove: tuple[str, ...] = ()
 
 
-class Headers(Schema):
+class Headers(Schema, frozen=True):
     request: HeaderOperations | None = None
     response: HeaderOperations | None = None
 
 
-class RouteDestination(Schema):
+class RouteDestination(Schema, frozen=True):
     """Weighted HTTP, TLS or TCP destination. `headers` is HTTP only."""
 
     destination: Destination
@@ -56,13 +55,13 @@ class RouteDestination(Schema):
     headers: Headers | None = None
 
 
-class L4RouteDestination(Schema):
+class L4RouteDestination(Schema, frozen=True):
     destination: Destination
     weight: Int32 = 0
 
 
-class HttpMatch(Schema):
-    """Conditions are AND-ed. `gateways`, `source_labels` and `source_namespace` select proxies, not requests."""
+class HttpMatch(Schema, frozen=True):
+    """Conditions are AND-ed. `gateways` and the `source_` fields select proxies, not requests."""
 
     name: str | None = None
     uri: StringMatch | None = None
@@ -85,7 +84,7 @@ class RedirectPort(StrEnum):
     FROM_REQUEST_PORT = "FROM_REQUEST_PORT"
 
 
-class HttpRedirect(Schema):
+class HttpRedirect(Schema, frozen=True):
     uri: str | None = None
     prefix_rewrite: str | None = None
     authority: str | None = None
@@ -95,30 +94,30 @@ class HttpRedirect(Schema):
     redirect_code: UInt32 | None = None
 
 
-class DirectResponseBody(Schema):
+class DirectResponseBody(Schema, frozen=True):
     """One of the two; `bytes_` is base64 text."""
 
     string: str | None = None
     bytes_: str | None = msgspec.field(default=None, name="bytes")
 
 
-class DirectResponse(Schema):
+class DirectResponse(Schema, frozen=True):
     status: UInt32
     body: DirectResponseBody | None = None
 
 
-class RegexRewrite(Schema):
+class RegexRewrite(Schema, frozen=True):
     match: str | None = None
     rewrite: str | None = None
 
 
-class HttpRewrite(Schema):
+class HttpRewrite(Schema, frozen=True):
     uri: str | None = None
     authority: str | None = None
     uri_regex_rewrite: RegexRewrite | None = None
 
 
-class HttpRetry(Schema):
+class HttpRetry(Schema, frozen=True):
     """`attempts` counts re-tries; 0 switches retries off, absent leaves the default of 2."""
 
     attempts: Int32 | None = None
@@ -129,7 +128,7 @@ class HttpRetry(Schema):
     backoff: PositiveDuration | None = None
 
 
-class FaultDelay(Schema):
+class FaultDelay(Schema, frozen=True):
     """Neither percentage set: nobody is delayed. `percent` is the old whole-number form."""
 
     fixed_delay: PositiveDuration | None = None
@@ -138,19 +137,19 @@ class FaultDelay(Schema):
     percent: Int32 | None = None
 
 
-class FaultAbort(Schema):
+class FaultAbort(Schema, frozen=True):
     http_status: Int32 | None = None
     grpc_status: str | None = None
     http2_error: str | None = None
     percentage: Percent | None = None
 
 
-class HttpFault(Schema):
+class HttpFault(Schema, frozen=True):
     delay: FaultDelay | None = None
     abort: FaultAbort | None = None
 
 
-class MirrorPolicy(Schema):
+class MirrorPolicy(Schema, frozen=True):
     """Absent percentage: every request is mirrored."""
 
     destination: Destination
@@ -163,7 +162,7 @@ class UnmatchedPreflights(StrEnum):
     IGNORE = "IGNORE"
 
 
-class CorsPolicy(Schema):
+class CorsPolicy(Schema, frozen=True):
     """`allow_origin` is the old list of exact origins."""
 
     allow_origins: tuple[StringMatch, ...] = ()
@@ -176,13 +175,13 @@ class CorsPolicy(Schema):
     unmatched_preflights: UnmatchedPreflights = UnmatchedPreflights.UNSPECIFIED
 
 
-class Delegate(Schema):
+class Delegate(Schema, frozen=True):
     name: str | None = None
     namespace: str | None = None
 
 
-class HttpRoute(Schema):
-    """No `match`: every request. Exactly one of route, redirect, direct_response and delegate says what happens."""
+class HttpRoute(Schema, frozen=True):
+    """No `match`: every request. One of route, redirect, direct_response, delegate says what happens."""
 
     name: str | None = None
     match: tuple[HttpMatch, ...] = ()
@@ -203,7 +202,7 @@ class HttpRoute(Schema):
     headers: Headers | None = None
 
 
-class TlsMatch(Schema):
+class TlsMatch(Schema, frozen=True):
     sni_hosts: tuple[str, ...]
     destination_subnets: tuple[str, ...] = ()
     port: PortNumber | None = None
@@ -212,12 +211,12 @@ class TlsMatch(Schema):
     gateways: tuple[str, ...] = ()
 
 
-class TlsRoute(Schema):
+class TlsRoute(Schema, frozen=True):
     match: tuple[TlsMatch, ...]
     route: tuple[L4RouteDestination, ...] = ()
 
 
-class TcpMatch(Schema):
+class TcpMatch(Schema, frozen=True):
     destination_subnets: tuple[str, ...] = ()
     port: PortNumber | None = None
     source_labels: Mapping[str, str] = {}
@@ -226,13 +225,13 @@ class TcpMatch(Schema):
     gateways: tuple[str, ...] = ()
 
 
-class TcpRoute(Schema):
+class TcpRoute(Schema, frozen=True):
     match: tuple[TcpMatch, ...] = ()
     route: tuple[L4RouteDestination, ...] = ()
 
 
-class VirtualService(Schema):
-    """In a `MeshModel` `hosts` are fully qualified, `gateways` are `mesh` or `namespace/name` and never empty."""
+class VirtualService(Schema, frozen=True):
+    """In a `MeshModel`: `hosts` fully qualified; `gateways` `mesh` or `namespace/name`, never empty."""
 
     hosts: tuple[str, ...] = ()
     gateways: tuple[str, ...] = ()
