@@ -26,6 +26,7 @@ from meshloom.pilot.model.service_entry import Location, Resolution
 from meshloom.pilot.model.virtual_service import VirtualService
 
 EXPORT_ALL = "*"
+MESH_GATEWAY = "mesh"
 
 
 class ServicePort(Value, frozen=True, kw_only=True):
