@@ -1,0 +1,1 @@
+"""Serving: subscriptions, ACK and NACK, ordered pushes, over gRPC. What a resource means is not known here."""
