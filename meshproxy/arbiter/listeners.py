@@ -1,0 +1,193 @@
+"""The listening sockets: one per address and worker, all kept open here.
+
+Each worker accepts from a socket of its own (SO_REUSEPORT), so workers share no queue and no lock. The
+arbiter holds every one of them too: when a worker dies, connections that wait in its queue wait for its
+successor instead of being reset.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+
+class Endpoint(NamedTuple):
+    """What a listener binds: an IP literal and a port, or a path of a Unix socket with port 0."""
+
+    address: str
+    port: int
+    backlog: int = 1024
+    freebind: bool = False
+    transparent: bool = False
+    ipv4_compat: bool = False
+
+    @classmethod
+    def parse(cls, raw: dict[str, Any]) -> Endpoint:
+        """Reads one entry of an update's `listen`; unknown keys belong to somebody else."""
+        return cls(**{name: raw[name] for name in cls._fields if name in raw})
+
+    @property
+    def key(self) -> tuple[str, int]:
+        return (self.address, self.port)
+
+    @property
+    def is_path(self) -> bool:
+        return self.address.startswith(("/", "@"))
+
+    def describe(self) -> dict[str, Any]:
+        """As headers and worker settings name it."""
+        return {"address": self.address, "port": self.port}
+
+
+class BindFailed(Exception):
+    """An address cannot be listened on."""
+
+    def __init__(self, endpoint: Endpoint, reason: str) -> None:
+        where = endpoint.address if endpoint.is_path else f"{endpoint.address}:{endpoint.port}"
+        super().__init__(f"cannot listen on {where}: {reason}")
+        self.endpoint, self.reason = endpoint, reason
+
+
+class Listeners:
+    """Every listening socket of this proxy, by address and slot."""
+
+    def __init__(self, slots: int) -> None:
+        self._slots = slots
+        self._bound: dict[Endpoint, list[socket.socket]] = {}
+        self._offered: dict[tuple[str, int], list[socket.socket]] = {}
+        self.shared = False
+        """Whether other processes of ours may still listen on our addresses (their successor is us)."""
+
+    def offer(self, address: str, port: int, sockets: Iterable[socket.socket]) -> None:
+        """Sockets of the generation before us, by slot: used in place of new ones."""
+        self._offered.setdefault((address, port), []).extend(sockets)
+
+    def reconcile(self, wanted: Sequence[Endpoint]) -> tuple[list[Endpoint], list[BindFailed]]:
+        """Close what is no longer wanted, bind what is new: returns what was bound, and what failed."""
+        for gone in self._bound.keys() - set(wanted):
+            for old in self._bound.pop(gone):
+                old.close()
+        added: list[Endpoint] = []
+        failed: list[BindFailed] = []
+        for endpoint in dict.fromkeys(wanted):
+            if endpoint in self._bound:
+                continue
+            try:
+                self._bound[endpoint] = self._open(endpoint)
+            except OSError as error:
+                failed.append(BindFailed(endpoint, os.strerror(error.errno) if error.errno else str(error)))
+            else:
+                added.append(endpoint)
+        return added, failed
+
+    def drop_offered(self) -> None:
+        """Close what the generation before us offered and nobody wanted."""
+        for sockets in self._offered.values():
+            for unused in sockets:
+                unused.close()
+        self._offered.clear()
+
+    def of_slot(self, slot: int) -> list[tuple[Endpoint, socket.socket]]:
+        return [(endpoint, sockets[slot]) for endpoint, sockets in self._bound.items()]
+
+    def sockets(self) -> Iterable[tuple[Endpoint, list[socket.socket]]]:
+        return self._bound.items()
+
+    def bound_ports(self) -> list[dict[str, Any]]:
+        """Where each address is really bound: differs where port 0 was asked for."""
+        return [{**e.describe(), "bound_port": _port(sockets[0])} for e, sockets in self._bound.items()]
+
+    def _open(self, endpoint: Endpoint) -> list[socket.socket]:
+        opened = self._offered.pop(endpoint.key, [])
+        for unneeded in opened[self._slots :]:
+            unneeded.close()
+        del opened[self._slots :]
+        try:
+            if not opened:
+                opened.append(self._first(endpoint))
+            while len(opened) < self._slots:
+                opened.append(_another(endpoint, opened[0]))
+        except OSError:
+            for useless in opened:
+                useless.close()
+            raise
+        return opened
+
+    def _first(self, endpoint: Endpoint) -> socket.socket:
+        """Bind, sure that nobody else listens there: SO_REUSEPORT alone would share a stranger's port."""
+        if endpoint.is_path:
+            return _listen_on_path(endpoint)
+        if endpoint.port and not self.shared:
+            with _tcp_socket(endpoint) as probe:
+                probe.bind((endpoint.address, endpoint.port))
+        return _listen(endpoint, endpoint.port)
+
+
+def _another(endpoint: Endpoint, first: socket.socket) -> socket.socket:
+    # A path has one queue; its workers share it.
+    return first.dup() if endpoint.is_path else _listen(endpoint, _port(first))
+
+
+def _listen(endpoint: Endpoint, port: int) -> socket.socket:
+    opened = _tcp_socket(endpoint)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        opened.bind((endpoint.address, port))
+        opened.listen(endpoint.backlog)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _tcp_socket(endpoint: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
+    opened = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if endpoint.ipv4_compat else 1)
+    if endpoint.freebind:
+        opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+    if endpoint.transparent:
+        opened.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
+    return opened
+
+
+def _listen_on_path(endpoint: Endpoint) -> socket.socket:
+    name = "\0" + endpoint.address[1:] if endpoint.address.startswith("@") else endpoint.address
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        try:
+            opened.bind(name)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or name.startswith("\0") or _answers(name):
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)  # left by a process that is gone
+            opened.bind(name)
+        opened.listen(endpoint.backlog)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+def _answers(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        try:
+            caller.connect(path)
+        except OSError:
+            return False
+        return True
+
+
+def _port(bound: socket.socket) -> int:
+    return 0 if bound.family == socket.AF_UNIX else int(bound.getsockname()[1])
+
+
+_IP_FREEBIND = 15  # linux/in.h; the socket module does not have them
+_IP_TRANSPARENT = 19

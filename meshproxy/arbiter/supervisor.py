@@ -1,0 +1,438 @@
+"""The arbiter: carries out what `plan()` decides, and turns what happens into the state it decides from.
+
+It relays between the agent (who knows the configuration) and the workers (who serve it), and keeps what a
+respawned worker needs: the newest bundle, the listening sockets, the shared memory. What a message means
+beyond that is none of its business.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from typing import Any, NamedTuple
+
+from meshloom.meshproxy.arbiter import child, handover
+from meshloom.meshproxy.arbiter.configuration import Blob, Configuration
+from meshloom.meshproxy.arbiter.listeners import Endpoint, Listeners
+from meshloom.meshproxy.arbiter.loop import Loop
+from meshloom.meshproxy.arbiter.plan import (
+    AGENT,
+    Action,
+    Booting,
+    Drain,
+    Draining,
+    Exit,
+    Kill,
+    Killed,
+    Leave,
+    Place,
+    Run,
+    Serving,
+    Spawn,
+    State,
+    TellDrain,
+    Timing,
+    Vacant,
+    plan,
+    vacate,
+    wake_at,
+)
+from meshloom.meshproxy.arbiter.regions import Regions
+from meshloom.meshproxy.control import MAX_FDS, Channel, ChannelClosed, Message, channel_pair, sealed
+from meshloom.meshproxy.logs import open_log
+from meshloom.meshproxy.options import Options
+from meshloom.runtime.log import Log
+
+log = Log("arbiter")
+
+FDS_BESIDE_LISTENERS = 1
+"""An update's message carries its memfd first."""
+
+
+class Program(NamedTuple):
+    """What the children run; a test puts its own in place of either."""
+
+    worker: child.WorkerMain = child.serve
+    agent: tuple[str, ...] = ()
+    timing: Timing = Timing()
+
+
+class Arbiter:
+    """One proxy: its sockets, memory and processes. `run` returns the exit code."""
+
+    def __init__(self, options: Options, program: Program) -> None:
+        self._options = options
+        self._program = program
+        now = time.monotonic()
+        self._state = State(workers=(Vacant(now),) * options.workers, agent=Vacant(now))
+        self._listeners = Listeners(options.workers)
+        self._regions = Regions(options.workers)
+        self._configuration = Configuration()
+        self._loop = Loop(self._on_signals)
+        self._channels: dict[int, Channel] = {}
+        self._worker_settings: dict[str, Any] = {}
+        self._restarts = [0] * options.workers
+        self._predecessor: Channel | None = None
+        self._rendezvous: socket.socket | None = None
+        self._last_turn = now
+        self._exit_code: int | None = None
+        self._asked_to_end = False
+
+    def run(self) -> int:
+        self._loop.listen_for_signals()
+        if self._options.hot_restart:
+            self._join_generations()
+        while self._exit_code is None:
+            now = time.monotonic()
+            self._watch_hearts(now)
+            for action in plan(self._state, now, self._program.timing):
+                self._carry_out(action, now)
+            if self._exit_code is None:
+                self._loop.turn(wake_at(self._state, now) - time.monotonic())
+        return self._exit_code
+
+    # Deciding and acting
+
+    def _carry_out(self, action: Action, now: float) -> None:
+        match action:
+            case Spawn(place) if place == AGENT:
+                self._start_agent(now)
+            case Spawn(place):
+                self._start_worker(place, now)
+            case Kill(place, pid, number, why):
+                log.info("child_signalled", child=_name(place), pid=pid, signal=number, why=why)
+                os.kill(pid, number)
+                deadline = now + self._program.timing.agent_stop
+                self._put(place, Killed(pid) if number == signal.SIGKILL else Draining(pid, deadline))
+            case TellDrain(place, pid, deadline):
+                self._send(place, {"type": "drain", "seconds": max(deadline - now, 0.0)})
+                self._put(place, Draining(pid, deadline))
+            case Exit(code):
+                self._exit_code = code
+
+    def _put(self, place: int, new: Place) -> None:
+        if place == AGENT:
+            self._state = self._state._replace(agent=new)
+            return
+        workers = list(self._state.workers)
+        workers[place] = new
+        self._state = self._state._replace(workers=tuple(workers))
+        self._tell_agent_of_workers()
+
+    def _at(self, place: int) -> Place:
+        return self._state.agent if place == AGENT else self._state.workers[place]
+
+    def _watch_hearts(self, now: float) -> None:
+        # When it is we who were stopped or starved, nobody's silence counts.
+        starved = now - self._last_turn > self._program.timing.heartbeat / 2
+        self._last_turn = now
+        workers = list(self._state.workers)
+        for slot, place in enumerate(workers):
+            if isinstance(place, Serving) and (self._regions.moved(slot) or starved):
+                workers[slot] = place._replace(beat=now)
+        self._state = self._state._replace(workers=tuple(workers))
+
+    # Children
+
+    def _start_worker(self, slot: int, now: float) -> None:
+        mine, theirs = channel_pair()
+        held = self._listeners.of_slot(slot)
+        bundle = self._configuration.bundle
+        settings = {
+            **self._worker_settings,
+            "slot": slot,
+            "workers": self._options.workers,
+            "control_fd": theirs.fileno(),
+            "bundle_fd": bundle.fd if bundle else None,
+            "telemetry_fd": self._regions.fds[slot],
+            "listeners": [{**endpoint.describe(), "fd": each.fileno()} for endpoint, each in held],
+            "drain_time_s": self._options.drain_time_s,
+        }
+        keep = [theirs.fileno(), self._regions.fds[slot], *(each.fileno() for _, each in held)]
+        pid = child.fork_worker(self._program.worker, settings, keep + ([bundle.fd] if bundle else []))
+        theirs.close()
+        failures = getattr(self._at(slot), "failures", 0)
+        self._adopt(slot, Channel(mine))
+        self._put(slot, Booting(pid, now, failures))
+        for update in self._configuration.updates:
+            self._send(slot, {"type": "update", "version": update.version, "listen": []}, [update.fd])
+
+    def _start_agent(self, now: float) -> None:
+        mine, theirs = channel_pair()
+        command = list(self._program.agent) or child.agent_command()
+        pid = child.exec_agent(command, theirs.fileno())
+        theirs.close()
+        failures = getattr(self._state.agent, "failures", 0)
+        self._adopt(AGENT, Channel(mine))
+        self._put(AGENT, Booting(pid, now, failures))
+        known = ([self._configuration.bundle] if self._configuration.bundle else []) + self._configuration.updates
+        header = {
+            "type": "start",
+            "options": self._options._asdict(),
+            "telemetry": len(self._regions.fds),
+            "versions": [blob.version for blob in known],
+        }
+        self._send(AGENT, header, [*self._regions.fds, *(blob.fd for blob in known)])
+        self._tell_agent_of_workers()
+        self._tell_agent_of_listeners([])
+
+    def _adopt(self, place: int, channel: Channel) -> None:
+        self._abandon(place)
+        self._channels[place] = channel
+        self._loop.watch(channel.fileno(), lambda: self._converse(place))
+
+    def _abandon(self, place: int) -> None:
+        if channel := self._channels.pop(place, None):
+            self._loop.forget(channel.fileno())
+            channel.close()
+
+    def _reap(self) -> None:
+        now = time.monotonic()
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            for place in (AGENT, *range(len(self._state.workers))):
+                there = self._at(place)
+                if not isinstance(there, Vacant) and there.pid == pid:
+                    self._ended(place, os.waitstatus_to_exitcode(status), now)
+
+    def _ended(self, place: int, status: int, now: float) -> None:
+        if place in self._channels:
+            self._converse(place)  # its last words
+        self._abandon(place)
+        was = self._at(place)
+        vacant = vacate(was, status, now, self._program.timing)
+        if place != AGENT:
+            self._restarts[place] += 1
+        if isinstance(self._state.phase, Run):
+            log.warning("child_ended", child=_name(place), status=status, retry_in_s=round(vacant.retry_at - now, 3))
+        self._put(place, vacant)
+        if place == AGENT and not self._state.configured and isinstance(self._state.phase, Run):
+            # It has said what is wrong with the bootstrap; there is nothing to serve.
+            self._state = self._state._replace(phase=Leave(status if status > 0 else 1))
+
+    # Conversation
+
+    def _converse(self, place: int) -> None:
+        channel = self._channels[place]
+        try:
+            channel.flush()
+            self._loop.want_write([channel.fileno()], wanted=channel.blocked)
+            while self._channels.get(place) is channel and (message := channel.receive()) is not None:
+                self._on_message(place, message)
+        except ChannelClosed:
+            # Its end as a process, which decides, is seen by _reap.
+            if self._channels.get(place) is channel:
+                self._abandon(place)
+
+    def _send(self, place: int, header: dict[str, Any], fds: list[int] | None = None) -> None:
+        channel = self._channels.get(place)
+        if channel is None:
+            return
+        try:
+            channel.send(header, fds or [])
+        except ChannelClosed:
+            self._abandon(place)
+            return
+        if channel.blocked:
+            self._loop.want_write([channel.fileno()], wanted=True)
+
+    def _on_message(self, place: int, message: Message) -> None:
+        if place == AGENT:
+            self._on_agent(message)
+        else:
+            self._on_worker(place, message)
+
+    def _on_worker(self, slot: int, message: Message) -> None:
+        _close(message.fds)
+        there = self._at(slot)
+        if message.kind == "ready" and isinstance(there, Booting):
+            now = time.monotonic()
+            log.info("worker_ready", slot=slot, pid=there.pid, after_s=round(now - there.since, 3))
+            self._state = self._state._replace(proven=True)
+            self._put(slot, Serving(there.pid, now, now, there.failures))
+            self._relieve_predecessor()
+        self._send(AGENT, {**message.header, "slot": slot})
+
+    def _on_agent(self, message: Message) -> None:
+        header = message.header
+        match message.kind:
+            case "hello":
+                self._worker_settings = header["worker"]
+                self._put_agent_serving()
+            case "bundle":
+                self._configuration.replace(Blob(header["version"], message.fds[0]))
+                self._bind(header["listen"])
+            case "update":
+                self._configuration.add(Blob(header["version"], message.fds[0]))
+                self._spread_update(header, message.fds[0])
+            case "drain":
+                self._begin_drain(float(header["seconds"]), stay=True)
+            case "quit":
+                self._begin_drain(self._options.drain_time_s)
+            case "log_level":
+                self._worker_settings["log_level"] = header["level"]
+                self._spread({"type": "log_level", "level": header["level"]})
+            case unknown:
+                log.error("unknown_message", sender="agent", type=unknown)
+
+    def _put_agent_serving(self) -> None:
+        if isinstance(self._state.agent, Booting):
+            now = time.monotonic()
+            self._put(AGENT, Serving(self._state.agent.pid, now, now, self._state.agent.failures))
+
+    # Configuration
+
+    def _bind(self, listen: list[dict[str, Any]]) -> list[Endpoint]:
+        """Bring the sockets in line with the configuration; the first one lets the workers start."""
+        first = not self._state.configured
+        if first and self._options.restart_epoch and not self._take_over():
+            return []
+        added, failed = self._listeners.reconcile([Endpoint.parse(entry) for entry in listen])
+        for failure in failed:
+            log.error("bind_failed", address=failure.endpoint.address, port=failure.endpoint.port, reason=failure.reason)
+        if first and failed:
+            self._state = self._state._replace(phase=Leave(1))
+        self._state = self._state._replace(configured=True)
+        reports = [{**f.endpoint.describe(), "reason": f.reason} for f in failed]
+        self._tell_agent_of_listeners(reports)
+        return added
+
+    def _spread_update(self, header: dict[str, Any], fd: int) -> None:
+        added = self._bind(header["listen"])
+        room = MAX_FDS - FDS_BESIDE_LISTENERS
+        for slot in range(len(self._state.workers)):
+            sockets = {endpoint: each.fileno() for endpoint, each in self._listeners.of_slot(slot)}
+            for start in range(room, len(added), room):
+                self._send_sockets(slot, added[start : start + room], sockets)
+            first = added[:room]
+            described = [endpoint.describe() for endpoint in first]
+            update = {"type": "update", "version": header["version"], "listen": described}
+            self._send(slot, update, [fd, *(sockets[endpoint] for endpoint in first)])
+
+    def _send_sockets(self, slot: int, part: list[Endpoint], sockets: dict[Endpoint, int]) -> None:
+        """More sockets than fit one message go ahead of their update, with an update of nothing."""
+        nothing = sealed("meshproxy-empty", b"")
+        header = {"type": "update", "version": 0, "listen": [endpoint.describe() for endpoint in part]}
+        self._send(slot, header, [nothing, *(sockets[endpoint] for endpoint in part)])
+        os.close(nothing)
+
+    def _spread(self, header: dict[str, Any]) -> None:
+        for slot in range(len(self._state.workers)):
+            self._send(slot, header)
+
+    def _tell_agent_of_workers(self) -> None:
+        workers = [
+            {
+                "slot": slot,
+                "pid": 0 if isinstance(place, Vacant) else place.pid,
+                "state": type(place).__name__.lower(),
+                "restarts": self._restarts[slot],
+            }
+            for slot, place in enumerate(self._state.workers)
+        ]
+        self._send(AGENT, {"type": "workers", "workers": workers})
+
+    def _tell_agent_of_listeners(self, failed: list[dict[str, Any]]) -> None:
+        self._send(AGENT, {"type": "bound", "listeners": self._listeners.bound_ports(), "failed": failed})
+
+    # Generations
+
+    def _join_generations(self) -> None:
+        try:
+            self._rendezvous = handover.await_successor(self._options.base_id, self._options.restart_epoch)
+        except handover.HandoverFailed as failure:
+            log.error("hot_restart_failed", reason=failure)
+            self._exit_code = 1
+            return
+        self._loop.watch(self._rendezvous.fileno(), self._meet_successor)
+
+    def _take_over(self) -> bool:
+        try:
+            self._predecessor = handover.take_sockets(
+                self._options.base_id, self._options.restart_epoch, self._listeners
+            )
+        except handover.HandoverFailed as failure:
+            log.error("hot_restart_failed", reason=failure)
+            self._state = self._state._replace(phase=Leave(1))
+            return False
+        return True
+
+    def _relieve_predecessor(self) -> None:
+        if self._predecessor is None or not all(isinstance(place, Serving) for place in self._state.workers):
+            return
+        self._listeners.drop_offered()
+        log.info("predecessor_relieved", epoch=self._options.restart_epoch - 1)
+        try:
+            self._predecessor.send({"type": "drain", "seconds": self._options.parent_shutdown_time_s})
+        except ChannelClosed:
+            log.warning("predecessor_gone", epoch=self._options.restart_epoch - 1)
+        self._predecessor.close()
+        self._predecessor = None
+
+    def _meet_successor(self) -> None:
+        assert self._rendezvous is not None
+        end, _ = self._rendezvous.accept()
+        if not handover.is_own_user(end):
+            end.close()
+            return
+        channel = Channel(end)
+        self._loop.watch(channel.fileno(), lambda: self._hear_successor(channel))
+
+    def _hear_successor(self, channel: Channel) -> None:
+        try:
+            while (message := channel.receive()) is not None:
+                if message.kind == "sockets":
+                    handover.offer_sockets(channel, self._listeners)
+                elif message.kind == "drain":
+                    log.info("successor_serves")
+                    self._begin_drain(float(message.header["seconds"]))
+        except ChannelClosed:
+            self._loop.forget(channel.fileno())
+            channel.close()
+
+    # Signals
+
+    def _on_signals(self, numbers: frozenset[int]) -> None:
+        if signal.SIGCHLD in numbers:
+            self._reap()
+        if signal.SIGHUP in numbers:
+            self._send(AGENT, {"type": "reload"})
+        if signal.SIGUSR1 in numbers:
+            self._spread({"type": "reopen_logs"})
+            self._send(AGENT, {"type": "reopen_logs"})
+            open_log(self._options)
+        if signal.SIGQUIT in numbers:
+            self._state = self._state._replace(phase=Leave(0))
+        elif numbers & {signal.SIGTERM, signal.SIGINT}:
+            if self._asked_to_end:
+                self._state = self._state._replace(phase=Leave(0))
+            self._asked_to_end = True
+            self._begin_drain(self._options.drain_time_s)
+
+    def _begin_drain(self, seconds: float, *, stay: bool = False) -> None:
+        """Let requests end. A drain under way can be made shorter, or final, never longer."""
+        phase = self._state.phase
+        if isinstance(phase, Leave):
+            return
+        deadline = time.monotonic() + seconds
+        if isinstance(phase, Drain):
+            deadline, stay = min(deadline, phase.deadline), stay and phase.stay
+        log.info("drain", seconds=seconds, stay=stay)
+        self._state = self._state._replace(phase=Drain(deadline, stay))
+        self._send(AGENT, {"type": "draining", "seconds": seconds})
+
+
+def _name(place: int) -> str:
+    return "agent" if place == AGENT else f"worker-{place}"
+
+
+def _close(fds: tuple[int, ...]) -> None:
+    for fd in fds:
+        os.close(fd)
