@@ -1,0 +1,103 @@
+//! Making connections, and reading addresses and errors off sockets.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::{AsFd, OwnedFd};
+
+use meshloom_model::Address;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
+
+/// A connection that has been asked for.
+#[derive(Debug)]
+pub(crate) struct Connecting {
+    pub(crate) fd: OwnedFd,
+    /// Already connected: Unix sockets, and sometimes loopback.
+    pub(crate) done: bool,
+}
+
+/// Why a connection could not even be asked for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SocketError {
+    #[error("cannot make a socket: {0}")]
+    Create(io::Error),
+    #[error("{0}")]
+    Connect(io::Error),
+}
+
+/// Starts a non-blocking connection to `to`, from `source` when given.
+pub(crate) fn connect(to: &Address, source: Option<SocketAddr>) -> Result<Connecting, SocketError> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let make = |family, protocol| {
+        rustix::net::socket_with(family, SocketType::STREAM, flags, protocol)
+            .map_err(|errno| SocketError::Create(errno.into()))
+    };
+    match to {
+        Address::Ip(address) => {
+            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+            let fd = make(family, Some(ipproto::TCP))?;
+            // Messages are sent whole; waiting for more would only delay them.
+            let _ = sockopt::set_tcp_nodelay(&fd, true);
+            if let Some(source) = source {
+                rustix::net::bind(&fd, &source).map_err(|errno| SocketError::Connect(errno.into()))?;
+            }
+            let done = settle(rustix::net::connect(&fd, address))?;
+            Ok(Connecting { fd, done })
+        }
+        Address::Unix(path) => {
+            let fd = make(AddressFamily::UNIX, None)?;
+            let address = unix_address(path).map_err(|errno| SocketError::Connect(errno.into()))?;
+            let done = settle(rustix::net::connect(&fd, &address))?;
+            Ok(Connecting { fd, done })
+        }
+    }
+}
+
+fn unix_address(path: &std::path::Path) -> rustix::io::Result<SocketAddrUnix> {
+    use std::os::unix::ffi::OsStrExt;
+    match path.as_os_str().as_bytes().strip_prefix(b"@") {
+        Some(name) => SocketAddrUnix::new_abstract_name(name),
+        None => SocketAddrUnix::new(path),
+    }
+}
+
+fn settle(result: rustix::io::Result<()>) -> Result<bool, SocketError> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::INPROGRESS) => Ok(false),
+        Err(errno) => Err(SocketError::Connect(errno.into())),
+    }
+}
+
+/// The outcome of a connection attempt, once the socket is writable.
+pub(crate) fn take_error(fd: impl AsFd) -> io::Result<()> {
+    match sockopt::socket_error(fd) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(errno)) | Err(errno) => Err(errno.into()),
+    }
+}
+
+/// An IPv4 address that came through an IPv6 socket counts as what it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(v6) => match v6.to_ipv4_mapped() {
+            Some(v4) => SocketAddr::new(IpAddr::V4(v4), address.port()),
+            None => address,
+        },
+        IpAddr::V4(_) => address,
+    }
+}
+
+/// An accepted peer's address; Unix peers have none and count as the loopback.
+pub(crate) fn from_any(any: SocketAddrAny) -> SocketAddr {
+    SocketAddr::try_from(any).map_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), canonical)
+}
+
+/// Our end of a connection.
+pub(crate) fn local_address(fd: impl AsFd) -> SocketAddr {
+    rustix::net::getsockname(fd).map_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), from_any)
+}
+
+/// The other end of a connection.
+pub(crate) fn peer_address(any: Option<SocketAddrAny>) -> SocketAddr {
+    any.map_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), from_any)
+}
