@@ -1,0 +1,99 @@
+//! Finding the end of a token, a target, a value: the loops in which parsing spends its time.
+//!
+//! Values and targets are scanned eight bytes at a time (SWAR): a word holds a wanted byte if one of its lanes has the
+//! high bit set after some arithmetic. A carry may also mark lanes *behind* a true one, so only the lowest mark counts,
+//! and that is the one that is looked for.
+
+use super::chars;
+
+const LANES: u64 = 0x0101_0101_0101_0101;
+const HIGH: u64 = 0x8080_8080_8080_8080;
+
+/// The first position at or after `from` that holds no token byte, or the length of `buf`.
+#[inline]
+pub(crate) fn token_end(buf: &[u8], from: usize) -> usize {
+    let rest = buf.get(from..).unwrap_or_default();
+    rest.iter().position(|byte| !chars::is_token(*byte)).map_or(buf.len(), |n| from + n)
+}
+
+/// The first position at or after `from` that holds no field value byte, or the length of `buf`.
+#[inline]
+pub(crate) fn value_end(buf: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(word) = word(buf, at) {
+        let marks = below(word, b' ') | equal(word, 0x7f);
+        if marks == 0 {
+            at += 8;
+            continue;
+        }
+        at += first(marks);
+        if buf.get(at) != Some(&b'\t') {
+            return at;
+        }
+        at += 1;
+    }
+    slow_end(buf, at, chars::is_field_value)
+}
+
+/// The first position at or after `from` that may not stand in a request target, or the length of `buf`.
+#[inline]
+pub(crate) fn target_end(buf: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(word) = word(buf, at) {
+        let marks = below(word, b'!') | equal(word, 0x7f) | equal(word, b'#') | (word & HIGH);
+        if marks != 0 {
+            return at + first(marks);
+        }
+        at += 8;
+    }
+    slow_end(buf, at, chars::is_target)
+}
+
+fn slow_end(buf: &[u8], from: usize, belongs: impl Fn(u8) -> bool) -> usize {
+    let rest = buf.get(from..).unwrap_or_default();
+    rest.iter().position(|byte| !belongs(*byte)).map_or(buf.len(), |n| from + n)
+}
+
+#[inline]
+fn word(buf: &[u8], at: usize) -> Option<u64> {
+    buf.get(at..)?.first_chunk().map(|bytes| u64::from_le_bytes(*bytes))
+}
+
+/// Marks lanes below `limit`, which is at most 0x80. Lanes of 0x80 and more are not marked.
+#[inline]
+const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(LANES * limit as u64) & !word & HIGH
+}
+
+#[inline]
+const fn equal(word: u64, byte: u8) -> u64 {
+    let zero_where_equal = word ^ (LANES * byte as u64);
+    zero_where_equal.wrapping_sub(LANES) & !zero_where_equal & HIGH
+}
+
+#[inline]
+const fn first(marks: u64) -> usize {
+    (marks.trailing_zeros() / 8) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::chars;
+    use super::{target_end, value_end};
+
+    #[test]
+    fn each_byte_at_each_lane_is_judged_as_the_table_judges_it() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                let mut line = [b'a'; 20];
+                line[at] = byte;
+                assert_eq!(
+                    value_end(&line, 0),
+                    if chars::is_field_value(byte) { 20 } else { at },
+                    "{byte}@{at}"
+                );
+                assert_eq!(target_end(&line, 0), if chars::is_target(byte) { 20 } else { at }, "{byte}@{at}");
+            }
+        }
+    }
+}
