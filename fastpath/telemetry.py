@@ -2,9 +2,9 @@
 
 Who calls what:
 
-- the arbiter: `fd = create_region()`, once per worker slot, and hands the descriptor to the worker and the agent;
-- the agent: `region = Region.map(fd)`; `region.poll()` takes in new series and copies all values at once, without
-  a lock and without the worker noticing;
+- the arbiter: `fd = create_region()`, once per worker slot; the worker and the agent get the descriptor;
+- the agent: `region = Region.map(fd)`; `region.poll()` takes in new series and copies all values at once,
+  without a lock and without the worker noticing;
 - the admin endpoint: `Totals` sums regions by series, for `/stats` (see its docstring).
 
     region = Region.map(fd)
@@ -15,9 +15,9 @@ Who calls what:
     for number, series in enumerate(region.series):
         print(series.flat, series.labels, region.words_of(number))
 
-A value is a few 64-bit words (`Series.width`): one for a counter or gauge (a gauge is signed: `signed()`); for a
-histogram the count of every bucket (not cumulative), of what is above the last bound, and the sum, in recorded units
-(`Bounds.scale` of them in one exposed unit). Nothing here is thread-safe; nothing blocks.
+A value is a few 64-bit words (`Series.width`): one for a counter or gauge (a gauge is signed: `signed()`);
+for a histogram the count of every bucket (not cumulative), of what is above the last bound, and the sum, in
+recorded units (`Bounds.scale` of them in one exposed unit). Nothing here is thread-safe; nothing blocks.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ _UPPER: Final = (
     *(300_000, 600_000, 1_800_000, 3_600_000),
 )
 BOUNDS: Final = {1: Bounds(_UPPER, 1_000), 2: Bounds(_UPPER, 1), 3: Bounds(_UPPER, 1)}
-"""By number: Istio's durations (recorded in microseconds, exposed in milliseconds), Istio's sizes, Envoy's default."""
+"""By number: Istio's durations (recorded in microseconds, exposed in milliseconds), Istio's sizes, Envoy's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Region:
         return epoch
 
     def _new_series(self, known: _Content) -> tuple[list[Series], list[int], int, int]:
-        """Series published since `known`, their starts, all words in use, and where the next descriptor will be."""
+        """Series published since `known`, their starts, all words in use, and the end of their descriptors."""
         count = _unguard(_telemetry.load(self._words, _PUBLISHED)) - len(known.series)
         if count < 0:
             raise RegionUnreadable("the telemetry region's count of series went down")
@@ -203,7 +203,7 @@ class Region:
 
     @property
     def epoch(self) -> int:
-        """Names the content: changes when counters began again at zero, and only then. 0 before the first poll."""
+        """Names the content: changes only when counters began again at zero. 0 before the first poll."""
         return self._content.epoch
 
     @property

@@ -6,8 +6,8 @@
     for number, series in enumerate(totals.series):
         print(series.flat, totals.value(number))
 
-Counters and histograms never go down: a region that was made anew or replaced leaves its last values behind. Gauges
-are summed over the regions that are attached now.
+Counters and histograms never go down: a region that was made anew or replaced leaves its last values behind.
+Gauges are summed over the regions that are attached now.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Final
 
 from meshloom.fastpath import _telemetry
 from meshloom.fastpath.telemetry import Kind, Region, RegionUnreadable, Series, signed
-
 
 _WORD: Final = 8
 
@@ -123,8 +122,7 @@ class Totals:
     def _retire(self, source: _Source) -> None:
         """Keep what a region counted that is read no more. A gauge counted nothing: its series is gone."""
         gauges = {self._starts[n] for n, series in enumerate(self.series) if series.kind is Kind.GAUGE}
-        last = array(
-            "Q", (0 if to in gauges else word for word, to in zip(source.last, source.target, strict=True))
-        )
+        pairs = zip(source.last, source.target, strict=True)
+        last = array("Q", (0 if to in gauges else word for word, to in pairs))
         _telemetry.add_words(last, source.target, self._retired)
         source.last = array("Q")

@@ -1,8 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False
-"""Leaf loops over a telemetry region. Layout: fastpath/rust/shm/src/layout.rs. Twin: tests/reference/telemetry.py.
+"""Leaf loops over a telemetry region. Twin: tests/reference/telemetry.py.
 
-A region is written by another process meanwhile and may hold anything: words are loaded one by one and atomically,
-and a descriptor is copied before it is looked at, so what was checked is what is used.
+Layout: fastpath/rust/shm/src/layout.rs. A region is written by another process meanwhile and may hold anything:
+words are loaded one by one and atomically, and a descriptor is copied before it is looked at, so what was
+checked is what is used.
 """
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
@@ -12,8 +13,8 @@ from libc.string cimport memcpy
 cdef extern from *:
     """
     #include <stdint.h>
-    static inline uint64_t load_relaxed(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_RELAXED); }
-    static inline uint64_t load_acquire(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+    static inline uint64_t load_relaxed(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_RELAXED); }
+    static inline uint64_t load_acquire(const uint64_t *at) { return __atomic_load_n(at, __ATOMIC_ACQUIRE); }
     static inline void fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
     """
     uint64_t load_relaxed(const uint64_t *word) noexcept nogil
@@ -52,8 +53,10 @@ def copy_words(const uint64_t[::1] region not None, Py_ssize_t first, uint64_t[:
             out[i] = load_relaxed(&region[first + i])
 
 
-def add_words(const uint64_t[::1] words not None, const uint32_t[::1] target not None, uint64_t[::1] out not None):
-    """Add each of `words` to the word of `out` that `target` names. Raises ValueError when a target does not exist."""
+def add_words(
+    const uint64_t[::1] words not None, const uint32_t[::1] target not None, uint64_t[::1] out not None
+):
+    """Add each of `words` to the word of `out` that `target` names. Raises ValueError when there is none."""
     cdef Py_ssize_t i, size = out.shape[0], count = words.shape[0]
     cdef bint inside = True
     if target.shape[0] < count:
@@ -68,8 +71,10 @@ def add_words(const uint64_t[::1] words not None, const uint32_t[::1] target not
         raise ValueError("a target leads out of the totals")
 
 
-def changed_words(const uint64_t[::1] now not None, const uint64_t[::1] before not None, uint32_t[::1] out not None):
-    """Write the numbers of the words that differ into `out`, ascending; how many. Missing words before count as 0."""
+def changed_words(
+    const uint64_t[::1] now not None, const uint64_t[::1] before not None, uint32_t[::1] out not None
+):
+    """Write the numbers of the words that differ into `out`, ascending; how many. Missing words were 0."""
     cdef Py_ssize_t i, found = 0, known = before.shape[0], count = now.shape[0]
     if out.shape[0] < count:
         raise ValueError("out is shorter than the words")
@@ -84,8 +89,8 @@ def changed_words(const uint64_t[::1] now not None, const uint64_t[::1] before n
 def descriptors(const uint64_t[::1] region not None, Py_ssize_t at, Py_ssize_t end, Py_ssize_t count):
     """The `count` descriptors from byte `at` on, none beyond byte `end`, and the byte behind them.
 
-    Each is `(kind, bounds, value index, [flat, base, label, value, ...])`. Raises ValueError at the first that cannot
-    be right; its text says what is wrong.
+    Each is `(kind, bounds, value index, [flat, base, label, value, ...])`. Raises ValueError at the first that
+    cannot be right; its text says what is wrong.
     """
     cdef const uint8_t *base
     cdef Py_ssize_t n
