@@ -1,4 +1,5 @@
-"""Everything Auth raises on purpose. Each error says whose fault it is, so that one table maps it to a gRPC status."""
+"""Everything Auth raises on purpose. Each error says whose fault it is, so that one table maps it to a
+gRPC status."""
 
 
 class AuthError(Exception):
@@ -30,7 +31,8 @@ class RateLimited(AuthError):
 
 
 class InvalidAuthority(AuthError):
-    """The CA's own files cannot be used: unreadable, mismatched, expired. A running CA keeps its last good ones."""
+    """The CA's own files cannot be used: unreadable, mismatched, expired. A running CA keeps its last good
+    ones."""
 
 
 class SigningFailed(AuthError):

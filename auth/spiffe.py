@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 from cryptography import x509
-
 from meshloom.auth.errors import InvalidRequest
 
 _SCHEME = "spiffe://"

@@ -1,1 +1,2 @@
-"""The certificate authority: its key and chain, what it signs, for whom, and the gRPC call that asks for it."""
+"""The certificate authority: its key and chain, what it signs, for whom, and the gRPC call that asks for
+it."""

@@ -2,7 +2,6 @@
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-
 from meshloom.auth.ca.keys import PublicKey, strong_public_key
 from meshloom.auth.errors import IdentityRefused, InvalidRequest
 from meshloom.auth.spiffe import Identity
@@ -14,9 +13,9 @@ MAX_CSR_BYTES = 16 * 1024
 def requested_key(csr_pem: str, caller: Identity) -> PublicKey:
     """The key to certify for `caller`.
 
-    Every name in the request is ignored: the certificate says who the caller was attested to be. But a request
-    for the URI of another identity is a mistake or an attack, and is refused rather than answered with a
-    certificate that the client did not ask for.
+    Every name in the request is ignored: the certificate says who the caller was attested to be. But a
+    request for the URI of another identity is a mistake or an attack, and is refused rather than answered
+    with a certificate that the client did not ask for.
     """
     if len(csr_pem) > MAX_CSR_BYTES:
         raise InvalidRequest(f"the CSR has {len(csr_pem)} bytes, more than {MAX_CSR_BYTES}")

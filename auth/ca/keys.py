@@ -1,4 +1,5 @@
-"""Private keys: which kinds the mesh uses, how they are written to disk, and which public keys are too weak."""
+"""Private keys: which kinds the mesh uses, how they are written to disk, and which public keys are too
+weak."""
 
 import os
 from enum import StrEnum
@@ -7,7 +8,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
-
 from meshloom.auth.errors import InvalidAuthority, InvalidRequest
 
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -19,7 +19,8 @@ MAX_RSA_BITS = 8192
 
 
 class KeyType(StrEnum):
-    """What a new key is made of. P-256 signs and verifies fastest; RSA is for peers that know nothing else."""
+    """What a new key is made of. P-256 signs and verifies fastest; RSA is for peers that know nothing
+    else."""
 
     P256 = "ecdsa-p256"
     P384 = "ecdsa-p384"
@@ -33,7 +34,9 @@ class KeyType(StrEnum):
             case KeyType.P384:
                 return ec.generate_private_key(ec.SECP384R1())
             case KeyType.RSA2048 | KeyType.RSA3072:
-                return rsa.generate_private_key(public_exponent=65537, key_size=int(self.value.removeprefix("rsa-")))
+                return rsa.generate_private_key(
+                    public_exponent=65537, key_size=int(self.value.removeprefix("rsa-"))
+                )
 
 
 def strong_public_key(key: PublicKeyTypes) -> PublicKey:
