@@ -67,7 +67,7 @@ _UPPER: Final = (
     *(300_000, 600_000, 1_800_000, 3_600_000),
 )
 BOUNDS: Final = {1: Bounds(_UPPER, 1_000), 2: Bounds(_UPPER, 1), 3: Bounds(_UPPER, 1)}
-"""By number: Istio's durations (recorded in microseconds, exposed in milliseconds), Istio's sizes, Envoy's."""
+"""By number: Istio's durations (recorded in microseconds, shown in milliseconds), Istio's sizes, Envoy's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +181,7 @@ class Region:
         return epoch
 
     def _new_series(self, known: _Content) -> tuple[list[Series], list[int], int, int]:
-        """Series published since `known`, their starts, all words in use, and the end of their descriptors."""
+        """Series published since `known`, their starts, all words in use, the end of the descriptors."""
         count = _unguard(_telemetry.load(self._words, _PUBLISHED)) - len(known.series)
         if count < 0:
             raise RegionUnreadable("the telemetry region's count of series went down")

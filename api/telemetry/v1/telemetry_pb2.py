@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)meshloom/api/telemetry/v1/telemetry.proto\x12\x15meshloom.telemetry.v1\"\x8f\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\x12;\n\x08metadata\x18\x03 \x03(\x0b\x32).meshloom.telemetry.v1.Node.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xd7\x01\n\x06Series\x12\n\n\x02id\x18\x01 \x01(\r\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".meshloom.telemetry.v1.Series.Kind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12,\n\x06labels\x18\x04 \x03(\x0b\x32\x1c.meshloom.telemetry.v1.Label\x12\x0e\n\x06\x62ounds\x18\x05 \x03(\x01\"C\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43OUNTER\x10\x01\x12\t\n\x05GAUGE\x10\x02\x12\r\n\tHISTOGRAM\x10\x03\"@\n\x05Value\x12\n\n\x02id\x18\x01 \x01(\r\x12\r\n\x05value\x18\x02 \x01(\x04\x12\x0f\n\x07\x62uckets\x18\x03 \x03(\x04\x12\x0b\n\x03sum\x18\x04 \x01(\x01\"\xa8\x01\n\rReportRequest\x12)\n\x04node\x18\x01 \x01(\x0b\x32\x1b.meshloom.telemetry.v1.Node\x12-\n\x06series\x18\x02 \x03(\x0b\x32\x1d.meshloom.telemetry.v1.Series\x12,\n\x06values\x18\x03 \x03(\x0b\x32\x1c.meshloom.telemetry.v1.Value\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x04\"\"\n\x0eReportResponse\x12\x10\n\x08received\x18\x01 \x01(\x04\x32m\n\x10TelemetryService\x12Y\n\x06Report\x12$.meshloom.telemetry.v1.ReportRequest\x1a%.meshloom.telemetry.v1.ReportResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)meshloom/api/telemetry/v1/telemetry.proto\x12\x15meshloom.telemetry.v1\"\x80\x01\n\x04Node\x12\n\n\x02id\x18\x01 \x01(\t\x12;\n\x08metadata\x18\x02 \x03(\x0b\x32).meshloom.telemetry.v1.Node.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"$\n\x05Label\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\xdb\x01\n\x06Series\x12\n\n\x02id\x18\x01 \x01(\r\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".meshloom.telemetry.v1.Series.Kind\x12\x0c\n\x04name\x18\x03 \x01(\t\x12,\n\x06labels\x18\x04 \x03(\x0b\x32\x1c.meshloom.telemetry.v1.Label\x12\x0e\n\x06\x62ounds\x18\x05 \x03(\x01\x12\r\n\x05scale\x18\x06 \x01(\x04\"8\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x0b\n\x07\x43OUNTER\x10\x01\x12\r\n\tHISTOGRAM\x10\x03\"D\n\x06Values\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12\x0b\n\x03ids\x18\x02 \x03(\r\x12\r\n\x05words\x18\x03 \x03(\x04\x12\x0f\n\x07\x64ropped\x18\x04 \x01(\x04\"\x98\x01\n\rReportRequest\x12)\n\x04node\x18\x01 \x01(\x0b\x32\x1b.meshloom.telemetry.v1.Node\x12-\n\x06series\x18\x02 \x03(\x0b\x32\x1d.meshloom.telemetry.v1.Series\x12-\n\x06values\x18\x03 \x03(\x0b\x32\x1d.meshloom.telemetry.v1.Values\"\"\n\x0eReportResponse\x12\x10\n\x08received\x18\x01 \x01(\x04\x32k\n\x10TelemetryService\x12W\n\x06Report\x12$.meshloom.telemetry.v1.ReportRequest\x1a%.meshloom.telemetry.v1.ReportResponse(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,21 +34,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_NODE_METADATAENTRY']._loaded_options = None
   _globals['_NODE_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_NODE']._serialized_start=69
-  _globals['_NODE']._serialized_end=212
-  _globals['_NODE_METADATAENTRY']._serialized_start=165
-  _globals['_NODE_METADATAENTRY']._serialized_end=212
-  _globals['_LABEL']._serialized_start=214
-  _globals['_LABEL']._serialized_end=250
-  _globals['_SERIES']._serialized_start=253
-  _globals['_SERIES']._serialized_end=468
+  _globals['_NODE']._serialized_end=197
+  _globals['_NODE_METADATAENTRY']._serialized_start=150
+  _globals['_NODE_METADATAENTRY']._serialized_end=197
+  _globals['_LABEL']._serialized_start=199
+  _globals['_LABEL']._serialized_end=235
+  _globals['_SERIES']._serialized_start=238
+  _globals['_SERIES']._serialized_end=457
   _globals['_SERIES_KIND']._serialized_start=401
-  _globals['_SERIES_KIND']._serialized_end=468
-  _globals['_VALUE']._serialized_start=470
-  _globals['_VALUE']._serialized_end=534
-  _globals['_REPORTREQUEST']._serialized_start=537
-  _globals['_REPORTREQUEST']._serialized_end=705
-  _globals['_REPORTRESPONSE']._serialized_start=707
-  _globals['_REPORTRESPONSE']._serialized_end=741
-  _globals['_TELEMETRYSERVICE']._serialized_start=743
-  _globals['_TELEMETRYSERVICE']._serialized_end=852
+  _globals['_SERIES_KIND']._serialized_end=457
+  _globals['_VALUES']._serialized_start=459
+  _globals['_VALUES']._serialized_end=527
+  _globals['_REPORTREQUEST']._serialized_start=530
+  _globals['_REPORTREQUEST']._serialized_end=682
+  _globals['_REPORTRESPONSE']._serialized_start=684
+  _globals['_REPORTRESPONSE']._serialized_end=718
+  _globals['_TELEMETRYSERVICE']._serialized_start=720
+  _globals['_TELEMETRYSERVICE']._serialized_end=827
 # @@protoc_insertion_point(module_scope)

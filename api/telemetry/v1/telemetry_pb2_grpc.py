@@ -34,7 +34,7 @@ class TelemetryServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.Report = channel.stream_stream(
+        self.Report = channel.stream_unary(
                 '/meshloom.telemetry.v1.TelemetryService/Report',
                 request_serializer=meshloom_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2.ReportRequest.SerializeToString,
                 response_deserializer=meshloom_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2.ReportResponse.FromString,
@@ -45,7 +45,8 @@ class TelemetryServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Report(self, request_iterator, context):
-        """Missing associated documentation comment in .proto file."""
+        """One stream per proxy, for as long as it lives. The answer comes when the proxy closes its side.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -53,7 +54,7 @@ class TelemetryServiceServicer:
 
 def add_TelemetryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'Report': grpc.stream_stream_rpc_method_handler(
+            'Report': grpc.stream_unary_rpc_method_handler(
                     servicer.Report,
                     request_deserializer=meshloom_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2.ReportRequest.FromString,
                     response_serializer=meshloom_dot_api_dot_telemetry_dot_v1_dot_telemetry__pb2.ReportResponse.SerializeToString,
@@ -80,7 +81,7 @@ class TelemetryService:
             wait_for_ready=None,
             timeout=None,
             metadata=None):
-        return grpc.experimental.stream_stream(
+        return grpc.experimental.stream_unary(
             request_iterator,
             target,
             '/meshloom.telemetry.v1.TelemetryService/Report',
