@@ -53,7 +53,7 @@ check: setup ## format, lints, types, import rules, dependency policy, file size
 	python tools/check_sizes.py
 	python tools/check_generated.py
 	cargo clippy --workspace --all-targets --locked -- --deny warnings
-	cargo deny --locked check --hide-inclusion-graph
+	cargo deny --locked check --hide-inclusion-graph bans licenses sources
 
 format: setup ## format Rust and Python
 	cargo fmt --all
