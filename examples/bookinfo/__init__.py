@@ -1,0 +1,1 @@
+"""Stand-ins for the four services of Istio's Bookinfo sample: the same paths, JSON, versions and timeouts."""
