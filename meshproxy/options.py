@@ -145,9 +145,9 @@ def _nearest(flag: str) -> str:
 
 
 def _version() -> str:
-    from importlib.metadata import version
+    from meshloom.fastpath import _core  # it knows what was built
 
-    return f"meshproxy {version('meshloom')}\n"
+    return f"meshproxy {_core.__version__}\n"
 
 
 _SHORT = {"-c": "--config-path", "-l": "--log-level"}

@@ -1,0 +1,92 @@
+"""Which fields of the bootstrap itself mean something here; the rest is refused by path, never ignored.
+
+Resources inside it (listeners, clusters, secrets) are the compiler's to judge: fastpath/rust/xds/fields.txt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from google.protobuf.message import Message
+
+from meshloom.meshproxy.bootstrap.document import FieldPath
+from meshloom.meshproxy.bootstrap.faults import Fault
+
+ALL = "**"
+"""Everything below this field."""
+
+IMPLEMENTED = frozenset(
+    {
+        # Told to the management server as it is.
+        f"node.{ALL}",
+        # Judged by the compiler.
+        f"static_resources.listeners.{ALL}",
+        f"static_resources.clusters.{ALL}",
+        f"static_resources.secrets.{ALL}",
+        # Judged where they are parsed: resources/source.py.
+        f"dynamic_resources.ads_config.{ALL}",
+        f"dynamic_resources.lds_config.{ALL}",
+        f"dynamic_resources.cds_config.{ALL}",
+        "admin.address.socket_address.protocol",
+        "admin.address.socket_address.address",
+        "admin.address.socket_address.port_value",
+    }
+)
+
+WITHOUT_EFFECT = frozenset(
+    {
+        # Nothing to profile with, and no runtime that could be changed.
+        "admin.profile_path",
+        "layered_runtime.layers.name",
+        f"layered_runtime.layers.admin_layer.{ALL}",
+        # Numbers are kept all the time and read when somebody asks; there is nothing to flush.
+        "stats_flush_interval",
+        "stats_flush_on_admin",
+        # Our tags are Envoy's default tags.
+        "stats_config.use_all_default_tags",
+        # Our allocator frees by itself.
+        f"memory_allocator_manager.{ALL}",
+        # getaddrinfo is what we resolve with, RE2's syntax what we match with.
+        "typed_dns_resolver_config.name",
+        "default_regex_engine.name",
+    }
+)
+
+ONLY_OF_TYPE = {
+    "typed_dns_resolver_config.typed_config": (
+        "envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig"
+    ),
+    "default_regex_engine.typed_config": "envoy.extensions.regex_engines.v3.GoogleRE2",
+}
+
+
+def unimplemented(bootstrap: Message) -> Iterator[Fault]:
+    """Every field that is set in the bootstrap and would have to be ignored."""
+    yield from _walk(bootstrap, (), "")
+
+
+def _walk(message: Message, at: FieldPath, pattern: str) -> Iterator[Fault]:
+    for field, value in message.ListFields():
+        name = f"{pattern}.{field.name}" if pattern else field.name
+        path = (*at, field.name)
+        if name in _KNOWN or f"{name}.{ALL}" in _KNOWN:
+            continue
+        if name in ONLY_OF_TYPE:
+            yield from _wrong_type(value, path, ONLY_OF_TYPE[name])
+        elif not any(known.startswith(f"{name}.") for known in (*_KNOWN, *ONLY_OF_TYPE)):
+            yield Fault(path, "is not implemented; take it out")
+        elif field.is_repeated:
+            for index, child in enumerate(value):
+                yield from _walk(child, (*path, index), name)
+        else:
+            yield from _walk(value, path, name)
+
+
+def _wrong_type(packed: Any, at: FieldPath, wanted: str) -> Iterator[Fault]:
+    found = packed.type_url.rpartition("/")[2]
+    if found != wanted:
+        yield Fault((*at, "@type"), f"{found} is not implemented; want {wanted}")
+
+
+_KNOWN = IMPLEMENTED | WITHOUT_EFFECT
