@@ -1,0 +1,146 @@
+//! One priority: its endpoints by health, and its weighted localities.
+
+use crate::balancer::BalancerSettings;
+use crate::edf::Edf;
+use crate::endpoint::LocalityView;
+use crate::host_set::HostSet;
+use crate::priority::Counts;
+use crate::{EndpointIndex, EndpointView, Health, Random};
+
+/// What a level is made from.
+pub(crate) struct Source<'a> {
+    pub(crate) endpoints: &'a [EndpointView],
+    pub(crate) localities: &'a [LocalityView],
+    /// Health with ejections taken into account, as long as `endpoints`.
+    pub(crate) health: &'a [Health],
+    pub(crate) settings: BalancerSettings,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Level {
+    all: HostSet,
+    healthy: Eligible,
+    degraded: Eligible,
+}
+
+/// The endpoints of one health, as one set or by locality.
+#[derive(Clone, Debug)]
+enum Eligible {
+    Flat(HostSet),
+    ByLocality { edf: Edf, weights: Vec<f64>, sets: Vec<HostSet> },
+}
+
+/// Which endpoints of a level are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    Healthy,
+    Degraded,
+    /// Panic: everybody, whatever their health.
+    All,
+}
+
+impl Level {
+    pub(crate) fn new(source: &Source<'_>, priority: u32, random: &mut impl Random) -> Self {
+        let all = members(source, move |index| source.priority(index) == priority);
+        Self {
+            all: HostSet::new(all, source.endpoints, source.settings.policy, random),
+            healthy: Eligible::new(source, priority, Health::Healthy, random),
+            degraded: Eligible::new(source, priority, Health::Degraded, random),
+        }
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts { all: self.all.len(), healthy: self.healthy.len(), degraded: self.degraded.len() }
+    }
+
+    pub(crate) fn pick(
+        &mut self,
+        tier: Tier,
+        random: &mut impl Random,
+        active: impl Fn(EndpointIndex) -> u32,
+    ) -> Option<EndpointIndex> {
+        match tier {
+            Tier::All => self.all.pick(random, active),
+            Tier::Healthy => self.healthy.pick(random, active),
+            Tier::Degraded => self.degraded.pick(random, active),
+        }
+    }
+}
+
+impl Eligible {
+    fn new(source: &Source<'_>, priority: u32, health: Health, random: &mut impl Random) -> Self {
+        let policy = source.settings.policy;
+        let fits = |index| source.priority(index) == priority && source.health(index) == health;
+        if !source.settings.weighted_localities {
+            return Self::Flat(HostSet::new(members(source, fits), source.endpoints, policy, random));
+        }
+        let sets: Vec<HostSet> = (0..source.localities.len())
+            .map(|locality| {
+                let here = members(source, |index| fits(index) && source.locality(index) == locality);
+                HostSet::new(here, source.endpoints, policy, random)
+            })
+            .collect();
+        let weights: Vec<f64> = sets
+            .iter()
+            .enumerate()
+            .map(|(locality, set)| source.effective_weight(locality, priority, set.len()))
+            .collect();
+        Self::ByLocality { edf: Edf::new(weights.iter().copied()), weights, sets }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Flat(set) => set.len(),
+            Self::ByLocality { sets, .. } => sets.iter().map(HostSet::len).sum(),
+        }
+    }
+
+    fn pick(
+        &mut self,
+        random: &mut impl Random,
+        active: impl Fn(EndpointIndex) -> u32,
+    ) -> Option<EndpointIndex> {
+        match self {
+            Self::Flat(set) => set.pick(random, active),
+            Self::ByLocality { edf, weights, sets } => {
+                let locality = edf.pick(|item| weights.get(item as usize).copied().unwrap_or_default())?;
+                sets.get_mut(locality as usize)?.pick(random, active)
+            }
+        }
+    }
+}
+
+impl Source<'_> {
+    fn priority(&self, index: EndpointIndex) -> u32 {
+        self.endpoints.get(index.get()).map_or(0, |view| view.priority)
+    }
+
+    fn locality(&self, index: EndpointIndex) -> usize {
+        self.endpoints.get(index.get()).map_or(0, |view| view.locality as usize)
+    }
+
+    fn health(&self, index: EndpointIndex) -> Health {
+        self.health.get(index.get()).copied().unwrap_or_default()
+    }
+
+    /// A locality keeps its weight until fewer of its endpoints are available than over-provisioning makes up for.
+    fn effective_weight(&self, locality: usize, priority: u32, available: usize) -> f64 {
+        let is_here =
+            |index: &EndpointIndex| self.locality(*index) == locality && self.priority(*index) == priority;
+        let total = members(self, |index| is_here(&index)).count();
+        let weight = self.localities.get(locality).map_or(0, |view| view.weight);
+        if total == 0 || available == 0 {
+            return 0.0;
+        }
+        let share =
+            f64::from(self.settings.overprovisioning_percent) / 100.0 * available as f64 / total as f64;
+        f64::from(weight) * share.min(1.0)
+    }
+}
+
+fn members<'a>(
+    source: &'a Source<'_>,
+    fits: impl Fn(EndpointIndex) -> bool + 'a,
+) -> impl Iterator<Item = EndpointIndex> + 'a {
+    (0..source.endpoints.len() as u32).map(EndpointIndex::new).filter(move |index| fits(*index))
+}
