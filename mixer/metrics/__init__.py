@@ -1,0 +1,1 @@
+"""What Mixer shows: the mesh's metrics, declared once, and how they are written."""
