@@ -6,21 +6,10 @@ microseconds; what is lost is below anything a proxy can time.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import Self
 
-_UNIT_MICROSECONDS = {
-    "h": 3_600_000_000.0,
-    "m": 60_000_000.0,
-    "s": 1_000_000.0,
-    "ms": 1_000.0,
-    "us": 1.0,
-    "µs": 1.0,
-    "ns": 0.001,
-}
-_PART = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(h|ms|m|s|us|µs|ns)")
-_WHOLE = re.compile(rf"[+-]?(?:{_PART.pattern})+")
+from meshloom.runtime.duration import parse_duration
 
 
 class Duration(timedelta):
@@ -31,10 +20,8 @@ class Duration(timedelta):
         """Reads Go's notation. Raises ValueError saying what a right value looks like."""
         if text == "0":
             return cls(0)
-        if not _WHOLE.fullmatch(text):
-            raise ValueError(f'invalid duration "{text}"')
-        total = sum(float(number) * _UNIT_MICROSECONDS[unit] for number, unit in _PART.findall(text))
-        return cls(microseconds=-total if text.startswith("-") else total)
+        span = parse_duration(text.removeprefix("-"))
+        return cls(seconds=-span.total_seconds() if text.startswith("-") else span.total_seconds())
 
     def __str__(self) -> str:
         seconds = self / timedelta(seconds=1)

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
+import msgspec
 from meshloom.pilot.model.base import PortNumber, Schema
+
+# One certificate, or one RSA and one ECDSA.
+_PAIR = msgspec.Meta(min_length=1, max_length=2)
 
 
 class ServerPort(Schema, frozen=True):
@@ -48,8 +53,8 @@ class ServerTls(Schema, frozen=True):
     ca_certificates: str | None = None
     ca_crl: str | None = None
     credential_name: str | None = None
-    credential_names: tuple[str, ...] = ()
-    tls_certificates: tuple[TlsCertificate, ...] = ()
+    credential_names: Annotated[tuple[str, ...], _PAIR] = ()
+    tls_certificates: Annotated[tuple[TlsCertificate, ...], _PAIR] = ()
     ca_cert_credential_name: str | None = None
     subject_alt_names: tuple[str, ...] = ()
     verify_certificate_spki: tuple[str, ...] = ()

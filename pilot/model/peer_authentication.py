@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
+import msgspec
 from meshloom.pilot.model.base import LabelSelector, Schema
 
 
@@ -26,4 +28,4 @@ class PeerAuthentication(Schema, frozen=True):
 
     selector: LabelSelector | None = None
     mtls: MutualTls | None = None
-    port_level_mtls: Mapping[str, MutualTls] = {}
+    port_level_mtls: Annotated[Mapping[str, MutualTls], msgspec.Meta(min_length=1)] = {}

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Annotated
 
+import msgspec
 from meshloom.pilot.model.base import PortNumber, Schema, UInt32
+
+Address = Annotated[str, msgspec.Meta(max_length=64)]
 
 
 class Location(StrEnum):
@@ -29,9 +33,9 @@ class WorkloadEntry(Schema, frozen=True):
     `ports` maps a service's port name to the number used here, and beats the service's targetPort.
     """
 
-    address: str | None = None
-    ports: Mapping[str, PortNumber] = {}
-    labels: Mapping[str, str] = {}
+    address: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    ports: Annotated[Mapping[str, PortNumber], msgspec.Meta(max_length=128)] = {}
+    labels: Annotated[Mapping[str, str], msgspec.Meta(max_length=256)] = {}
     network: str | None = None
     locality: str | None = None
     weight: UInt32 | None = None
@@ -52,12 +56,12 @@ class WorkloadSelector(Schema, frozen=True):
 
 
 class ServiceEntry(Schema, frozen=True):
-    hosts: tuple[str, ...]
-    addresses: tuple[str, ...] = ()
-    ports: tuple[ServiceEntryPort, ...] = ()
+    hosts: Annotated[tuple[str, ...], msgspec.Meta(min_length=1, max_length=256)]
+    addresses: Annotated[tuple[Address, ...], msgspec.Meta(max_length=256)] = ()
+    ports: Annotated[tuple[ServiceEntryPort, ...], msgspec.Meta(max_length=256)] = ()
     location: Location = Location.MESH_EXTERNAL
     resolution: Resolution = Resolution.NONE
-    endpoints: tuple[WorkloadEntry, ...] = ()
+    endpoints: Annotated[tuple[WorkloadEntry, ...], msgspec.Meta(max_length=4096)] = ()
     workload_selector: WorkloadSelector | None = None
     export_to: tuple[str, ...] = ()
     subject_alt_names: tuple[str, ...] = ()
