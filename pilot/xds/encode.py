@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from meshloom.pilot.translate.resource import Nonce, Resource, Version
+from meshloom.pilot.translate.wirebytes import field, text
 
 # google.protobuf.Any
 _ANY_TYPE_URL, _ANY_VALUE = 1, 2
@@ -29,9 +30,9 @@ def sotw_response(
     type_url: str, version: Version, nonce: Nonce, resources: Iterable[Resource], identifier: str
 ) -> bytes:
     """An envoy.service.discovery.v3.DiscoveryResponse."""
-    parts = [_text(_SOTW_VERSION, version), _text(_SOTW_TYPE_URL, type_url), _text(_SOTW_NONCE, nonce)]
-    parts += (_field(_SOTW_RESOURCES, _any(resource)) for resource in resources)
-    parts.append(_field(_SOTW_CONTROL_PLANE, _text(_CONTROL_PLANE_IDENTIFIER, identifier)))
+    parts = [text(_SOTW_VERSION, version), text(_SOTW_TYPE_URL, type_url), text(_SOTW_NONCE, nonce)]
+    parts += (field(_SOTW_RESOURCES, _any(resource)) for resource in resources)
+    parts.append(field(_SOTW_CONTROL_PLANE, text(_CONTROL_PLANE_IDENTIFIER, identifier)))
     return b"".join(parts)
 
 
@@ -39,38 +40,20 @@ def delta_response(
     type_url: str, nonce: Nonce, resources: Iterable[Resource], removed: Iterable[str], identifier: str
 ) -> bytes:
     """An envoy.service.discovery.v3.DeltaDiscoveryResponse."""
-    parts = [_text(_DELTA_TYPE_URL, type_url), _text(_DELTA_NONCE, nonce)]
-    parts += (_field(_DELTA_RESOURCES, _envelope(resource)) for resource in resources)
-    parts += (_text(_DELTA_REMOVED, name) for name in removed)
-    parts.append(_field(_DELTA_CONTROL_PLANE, _text(_CONTROL_PLANE_IDENTIFIER, identifier)))
+    parts = [text(_DELTA_TYPE_URL, type_url), text(_DELTA_NONCE, nonce)]
+    parts += (field(_DELTA_RESOURCES, _envelope(resource)) for resource in resources)
+    parts += (text(_DELTA_REMOVED, name) for name in removed)
+    parts.append(field(_DELTA_CONTROL_PLANE, text(_CONTROL_PLANE_IDENTIFIER, identifier)))
     return b"".join(parts)
 
 
 def _any(resource: Resource) -> bytes:
-    return _text(_ANY_TYPE_URL, resource.type_url) + _field(_ANY_VALUE, resource.body)
+    return text(_ANY_TYPE_URL, resource.type_url) + field(_ANY_VALUE, resource.body)
 
 
 def _envelope(resource: Resource) -> bytes:
     return (
-        _text(_RESOURCE_VERSION, resource.version)
-        + _field(_RESOURCE_ANY, _any(resource))
-        + _text(_RESOURCE_NAME, resource.name)
+        text(_RESOURCE_VERSION, resource.version)
+        + field(_RESOURCE_ANY, _any(resource))
+        + text(_RESOURCE_NAME, resource.name)
     )
-
-
-def _text(number: int, value: str) -> bytes:
-    return _field(number, value.encode())
-
-
-def _field(number: int, payload: bytes) -> bytes:
-    """One length-delimited field (wire type 2)."""
-    return bytes((number << 3 | 2,)) + varint(len(payload)) + payload
-
-
-def varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
