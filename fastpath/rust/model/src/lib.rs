@@ -1,1 +1,39 @@
+//! From Envoy's resources to what the engine runs on.
+//!
+//! A resource arrives as protobuf bytes and is compiled into one of the types here: everything is checked, every default
+//! is filled in, every name is resolved to an index, every regular expression is compiled. After that nothing is checked
+//! again. The types are immutable and shared by `Arc`; a [`Snapshot`] holds all of them at one moment.
+//!
+//! This crate does no I/O, reads no clock and draws no random numbers.
+
 #![forbid(unsafe_code)]
+
+pub mod access_log;
+pub mod address;
+pub mod cluster;
+pub mod endpoint;
+pub mod filter;
+pub mod filter_chain;
+pub mod flags;
+pub mod hcm;
+pub mod headers;
+pub mod ids;
+pub mod listener;
+pub mod matcher;
+pub mod regex;
+pub mod route;
+pub mod snapshot;
+pub mod tcp;
+pub mod template;
+pub mod tls;
+
+pub use access_log::AccessLog;
+pub use address::Address;
+pub use cluster::Cluster;
+pub use endpoint::{Endpoint, Endpoints};
+pub use flags::{ResponseFlag, ResponseFlags};
+pub use hcm::HttpConnectionManager;
+pub use ids::{AssignmentIndex, ClusterIndex, RouteTableIndex, SecretIndex};
+pub use listener::Listener;
+pub use route::RouteTable;
+pub use snapshot::Snapshot;

@@ -1,0 +1,263 @@
+//! Clusters: a set of endpoints and how we speak with them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::endpoint::{Endpoint, Endpoints};
+use crate::ids::{AssignmentIndex, ClusterName};
+use crate::route::ResourcePriority;
+use crate::tls::UpstreamTls;
+
+/// A set of endpoints and how we speak with them.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Its name.
+    pub name: ClusterName,
+    /// Its name in statistics, where that differs.
+    pub alt_stat_name: Option<Arc<str>>,
+    /// Where its endpoints come from.
+    pub endpoints: EndpointSource,
+    /// How an endpoint is chosen.
+    pub balance: LoadBalance,
+    /// How long connecting may take (5 s unless set), TLS included.
+    pub connect_timeout: Duration,
+    /// Bytes that may be buffered for one connection (1 MiB unless set).
+    pub buffer_limit: u32,
+    /// Limits on connections and requests.
+    pub breakers: CircuitBreakers,
+    /// When endpoints that fail are left out for a while.
+    pub outlier: Option<OutlierDetection>,
+    /// When fewer than this percentage of endpoints are healthy, all are used (50 unless set; 0 is never).
+    pub panic_threshold_percent: f64,
+    /// Close connections to an endpoint when it becomes unhealthy.
+    pub close_on_health_failure: bool,
+    /// How bytes travel, where no match below says otherwise.
+    pub transport: UpstreamTransport,
+    /// How bytes travel to endpoints with these labels; the first that fits.
+    pub transport_matches: Box<[TransportMatch]>,
+    /// How HTTP is spoken.
+    pub http: HttpUpstream,
+    /// Keep-alive of TCP.
+    pub tcp_keepalive: Option<TcpKeepalive>,
+    /// The service it stands for, for metrics (`filter_metadata.istio`).
+    pub service: Option<Arc<DestinationService>>,
+    /// Not part of the mesh (`filter_metadata.istio.external`).
+    pub external: bool,
+}
+
+/// Where endpoints come from.
+#[derive(Clone, Debug)]
+pub enum EndpointSource {
+    /// From the cluster itself.
+    Static(Arc<Endpoints>),
+    /// From an endpoint assignment (EDS).
+    Assigned(AssignmentIndex),
+    /// From DNS. Whoever feeds this model resolves the names and hands the addresses in as the assignment.
+    Dns {
+        assignment: AssignmentIndex,
+        targets: Box<[DnsTarget]>,
+        first_address_only: bool,
+        refresh: Duration,
+    },
+    /// Wherever the connection was going before it was redirected to us.
+    OriginalDestination,
+}
+
+/// A host name to resolve.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DnsTarget {
+    /// The name.
+    pub host: Arc<str>,
+    /// The port of every address it has.
+    pub port: u16,
+}
+
+/// How an endpoint is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadBalance {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest requests of so many chosen at random.
+    LeastRequest { choices: u32 },
+    /// Any.
+    Random,
+    /// Wherever the connection was going.
+    OriginalDestination,
+}
+
+/// Limits by priority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CircuitBreakers {
+    /// For almost everything.
+    pub default: Thresholds,
+    /// For requests of high priority.
+    pub high: Thresholds,
+}
+
+impl CircuitBreakers {
+    /// The limits for a priority.
+    pub fn thresholds(&self, priority: ResourcePriority) -> &Thresholds {
+        match priority {
+            ResourcePriority::Default => &self.default,
+            ResourcePriority::High => &self.high,
+        }
+    }
+}
+
+/// Limits of one worker's use of a cluster: each worker counts for itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Connections (one is always allowed).
+    pub max_connections: u32,
+    /// Requests that wait for a connection; 0 refuses every request, as in Envoy.
+    pub max_pending_requests: u32,
+    /// Requests at a time.
+    pub max_requests: u32,
+    /// Retries at a time, where there is no budget.
+    pub max_retries: u32,
+    /// Retries as a share of the requests at a time.
+    pub retry_budget: Option<RetryBudget>,
+    /// Keep gauges of what remains of each limit.
+    pub track_remaining: bool,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Self {
+            max_connections: 1024,
+            max_pending_requests: 1024,
+            max_requests: 1024,
+            max_retries: 3,
+            retry_budget: None,
+            track_remaining: false,
+        }
+    }
+}
+
+/// Retries as a share of the requests at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetryBudget {
+    /// Share in millionths (20 % unless set).
+    pub millionths: u32,
+    /// So many are always allowed (3 unless set).
+    pub min_concurrency: u32,
+}
+
+/// When endpoints that fail are left out for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutlierDetection {
+    /// So many 5xx answers in a row (5); `None` is off.
+    pub consecutive_5xx: Option<u32>,
+    /// So many gateway errors in a row; `None` is off.
+    pub consecutive_gateway: Option<u32>,
+    /// So many failures of our own in a row (5), where they are told apart; `None` is off.
+    pub consecutive_local: Option<u32>,
+    /// Failures to connect and the like are counted apart from answers.
+    pub split_local_errors: bool,
+    /// How often endpoints are let back in (10 s).
+    pub interval: Duration,
+    /// An endpoint is out this long, times how often it was out (30 s).
+    pub base_ejection: Duration,
+    /// It is never out longer (300 s, or the base where that is more).
+    pub max_ejection: Duration,
+    /// A random time up to this is added.
+    pub max_ejection_jitter: Duration,
+    /// At most this percentage is out at a time (10).
+    pub max_ejection_percent: u32,
+    /// Share of the detections of each kind that are acted on, in percent (5xx 100, gateway 0, local 100).
+    pub enforcing: OutlierEnforcing,
+    /// One is always allowed out, whatever the percentage.
+    pub always_eject_one: bool,
+}
+
+/// Share of detections that are acted on, in percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutlierEnforcing {
+    /// 5xx in a row.
+    pub consecutive_5xx: u32,
+    /// Gateway errors in a row.
+    pub consecutive_gateway: u32,
+    /// Local failures in a row.
+    pub consecutive_local: u32,
+}
+
+/// How bytes travel between us and an upstream.
+#[derive(Clone, Debug)]
+pub enum UpstreamTransport {
+    /// As they are.
+    Plain,
+    /// In TLS.
+    Tls(Arc<UpstreamTls>),
+}
+
+/// How bytes travel to endpoints with certain labels.
+#[derive(Clone, Debug)]
+pub struct TransportMatch {
+    /// Its name, for statistics.
+    pub name: Arc<str>,
+    /// All of these labels the endpoint must have; none takes every endpoint.
+    pub labels: Box<[(Arc<str>, Arc<str>)]>,
+    /// How bytes travel.
+    pub transport: UpstreamTransport,
+}
+
+impl Cluster {
+    /// How bytes travel to an endpoint. The position tells apart connections that may not be mixed: it is `None` for
+    /// the cluster's own transport.
+    pub fn transport_to(&self, endpoint: &Endpoint) -> (Option<usize>, &UpstreamTransport) {
+        let fits =
+            |candidate: &TransportMatch| candidate.labels.iter().all(|label| endpoint.labels.contains(label));
+        match self.transport_matches.iter().enumerate().find(|(_, candidate)| fits(candidate)) {
+            Some((position, chosen)) => (Some(position), &chosen.transport),
+            None => (None, &self.transport),
+        }
+    }
+
+    /// The name under which statistics are kept.
+    pub fn stat_name(&self) -> &str {
+        self.alt_stat_name.as_deref().unwrap_or(self.name.as_str())
+    }
+}
+
+/// How HTTP is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpUpstream {
+    /// Close a connection that was not used for so long (1 h unless set); `None` is never.
+    pub idle_timeout: Option<Duration>,
+    /// Close a connection after so long, once it is free.
+    pub max_connection_duration: Option<Duration>,
+    /// Requests on one connection; `None` is no limit.
+    pub max_requests_per_connection: Option<u32>,
+    /// Fields of a response's head (100 unless set).
+    pub max_response_headers: u32,
+    /// Bytes of a response's head (60 KiB unless set).
+    pub max_response_headers_bytes: u32,
+    /// Limit on the life of a stream.
+    pub max_stream_duration: Option<Duration>,
+    /// Send trailers, instead of dropping them.
+    pub enable_trailers: bool,
+    /// How header names are written.
+    pub header_case: crate::hcm::HeaderCase,
+}
+
+/// Keep-alive of TCP. `None` is the kernel's own setting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpKeepalive {
+    /// Unanswered probes until the connection is dead.
+    pub probes: Option<u32>,
+    /// Quiet time before the first probe.
+    pub time: Option<Duration>,
+    /// Time between probes.
+    pub interval: Option<Duration>,
+}
+
+/// The service that a cluster stands for, as metrics name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationService {
+    /// `reviews.default.svc.cluster.local`
+    pub host: Arc<str>,
+    /// `reviews`
+    pub name: Arc<str>,
+    /// `default`
+    pub namespace: Arc<str>,
+}

@@ -1,0 +1,272 @@
+//! The HTTP connection manager: how a listener speaks HTTP with the downstream.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access_log::AccessLog;
+use crate::filter::HttpFilter;
+use crate::ids::RouteTableIndex;
+use crate::route::{MaxStreamDuration, RouteTable};
+
+/// How HTTP is spoken with the downstream, and where requests find their route.
+#[derive(Clone, Debug)]
+pub struct HttpConnectionManager {
+    /// Statistics are kept under `http.<stat_prefix>.`.
+    pub stat_prefix: Arc<str>,
+    /// Which HTTP.
+    pub codec: Codec,
+    /// Where requests find their route.
+    pub routes: RouteSource,
+    /// Filters in order; the last is the router.
+    pub filters: Box<[HttpFilter]>,
+    /// Logs of requests.
+    pub access_logs: Box<[AccessLog]>,
+    /// Treatment of `x-request-id`.
+    pub request_id: RequestIdOptions,
+    /// Who the client is taken to be.
+    pub trust: TrustOptions,
+    /// The `server` response header.
+    pub server_header: ServerHeader,
+    /// Treatment of `x-forwarded-client-cert`.
+    pub client_cert: ClientCertOptions,
+    /// Limits on time.
+    pub timeouts: HttpTimeouts,
+    /// Limits on size.
+    pub limits: HttpLimits,
+    /// Treatment of paths and hosts before routing.
+    pub normalization: Normalization,
+    /// Oddities of HTTP/1.
+    pub http1: Http1Options,
+    /// Appended to `via` of requests and responses; empty for none.
+    pub via: Arc<str>,
+    /// Answer a badly framed message and go on with the connection, where HTTP/1 allows it. Off: the connection closes.
+    pub keep_connection_on_invalid_message: bool,
+    /// Take `100-continue` upstream as it is, in place of answering it here.
+    pub proxy_100_continue: bool,
+    /// A scheme in place of the request's.
+    pub scheme: Option<SchemeOverwrite>,
+}
+
+/// Which HTTP is spoken with the downstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Codec {
+    /// By ALPN, or by the first bytes.
+    Auto,
+    /// HTTP/1.
+    Http1,
+}
+
+/// Where requests find their route.
+#[derive(Clone, Debug)]
+pub enum RouteSource {
+    /// In the listener itself.
+    Inline(Arc<RouteTable>),
+    /// In a resource of its own; until it arrives requests are answered 404.
+    Rds(RouteTableIndex),
+}
+
+/// Treatment of `x-request-id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestIdOptions {
+    /// Make one where there is none (and at the edge, always, unless `preserve_external`).
+    pub generate: bool,
+    /// Keep the id that an external client sent.
+    pub preserve_external: bool,
+    /// Send the id back in the response, even when the request had none.
+    pub always_set_in_response: bool,
+    /// Write the decision about tracing into the id (nibble 14).
+    pub pack_trace_reason: bool,
+}
+
+/// Who the client is taken to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustOptions {
+    /// The peer of the connection is the client (we are at the edge); else `x-forwarded-for` says who it is.
+    pub use_remote_address: bool,
+    /// So many proxies in front of us are trusted to have appended to `x-forwarded-for`.
+    pub trusted_hops: u32,
+    /// Do not append to `x-forwarded-for`.
+    pub skip_append: bool,
+    /// Write an IPv4 address as `::ffff:a.b.c.d`.
+    pub ipv4_as_mapped_ipv6: bool,
+}
+
+/// The `server` response header.
+#[derive(Clone, Debug)]
+pub enum ServerHeader {
+    /// Set it, whatever the upstream says.
+    Overwrite(Arc<str>),
+    /// Set it where the upstream has not.
+    AppendIfAbsent(Arc<str>),
+    /// Leave it alone.
+    PassThrough,
+}
+
+/// Treatment of `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientCertOptions {
+    /// What to do with the header.
+    pub forward: ForwardClientCert,
+    /// What our own element says, besides `Hash` and `By`.
+    pub details: ClientCertDetails,
+}
+
+/// What to do with `x-forwarded-client-cert`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ForwardClientCert {
+    /// Remove it.
+    #[default]
+    Sanitize,
+    /// Pass it on over mutual TLS, else remove it.
+    ForwardOnly,
+    /// Append our element over mutual TLS, else remove it.
+    AppendForward,
+    /// Replace it by our element over mutual TLS, else remove it.
+    SanitizeSet,
+    /// Pass it on, whatever the connection.
+    AlwaysForwardOnly,
+}
+
+/// What an element of `x-forwarded-client-cert` says about the client's certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClientCertDetails {
+    /// `Subject`
+    pub subject: bool,
+    /// `Cert`, in PEM
+    pub cert: bool,
+    /// `Chain`, in PEM
+    pub chain: bool,
+    /// `DNS`
+    pub dns: bool,
+    /// `URI`
+    pub uri: bool,
+}
+
+/// Limits on time. `None` is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpTimeouts {
+    /// A connection without a request, before the first and between two (Envoy's `idle_timeout`, 1 h unless set).
+    pub idle: Option<Duration>,
+    /// A stream on which nothing moves (5 min unless set).
+    pub stream_idle: Option<Duration>,
+    /// The whole request, from its first byte to its last.
+    pub request: Option<Duration>,
+    /// The request's head, from its first byte. Envoy has no limit unless set; here it is 10 s.
+    pub request_headers: Option<Duration>,
+    /// A connection's life, from which on it drains.
+    pub max_connection_duration: Option<Duration>,
+    /// A stream's life.
+    pub max_stream: MaxStreamDuration,
+    /// Time between `connection: close` and the end, when a connection drains (5 s unless set).
+    pub drain: Duration,
+    /// Time for the peer to close after us (1 s unless set); `None` closes at once.
+    pub delayed_close: Option<Duration>,
+    /// Time for buffered response bytes to be taken by the downstream after the stream has ended upstream.
+    pub stream_flush: Option<Duration>,
+}
+
+/// Limits on size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HttpLimits {
+    /// Bytes of a request's head (60 KiB unless set).
+    pub max_request_headers_bytes: u32,
+    /// Fields of a request's head (100 unless set).
+    pub max_request_headers: u32,
+    /// Requests on one connection; `None` is no limit.
+    pub max_requests_per_connection: Option<u32>,
+}
+
+/// Treatment of paths and hosts before routing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Normalization {
+    /// Resolve `.` and `..` and decode what needs no encoding (RFC 3986 6.2.2).
+    pub normalize_path: bool,
+    /// `//` becomes `/`.
+    pub merge_slashes: bool,
+    /// What to do with `%2F` and `%5C`.
+    pub escaped_slashes: EscapedSlashes,
+    /// What to do with the port of the authority.
+    pub strip_port: StripPort,
+    /// Take a trailing dot off the host.
+    pub strip_trailing_dot: bool,
+    /// What to do with header names that have a `_`.
+    pub underscores: UnderscoreHeaders,
+}
+
+/// What to do with header names that have a `_`, which some servers take for `-`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UnderscoreHeaders {
+    /// Nothing.
+    #[default]
+    Allow,
+    /// Answer 400.
+    RejectRequest,
+    /// Drop the header.
+    DropHeader,
+}
+
+/// What to do with an escaped slash in a path.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EscapedSlashes {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Answer 400.
+    Reject,
+    /// Unescape and redirect to that path (307).
+    UnescapeAndRedirect,
+    /// Unescape and go on.
+    UnescapeAndForward,
+}
+
+/// What to do with the port of the authority.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StripPort {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Take it off when it is the listener's own.
+    Matching,
+    /// Take it off.
+    Any,
+}
+
+/// Oddities of HTTP/1.
+#[derive(Clone, Debug)]
+pub struct Http1Options {
+    /// Take HTTP/1.0 requests; else they are answered 426.
+    pub accept_http_10: bool,
+    /// The host of an HTTP/1.0 request that names none.
+    pub default_host_for_http_10: Option<Arc<str>>,
+    /// Take absolute request targets (`GET http://host/path`); their authority is the Host.
+    pub allow_absolute_url: bool,
+    /// Send trailers, instead of dropping them.
+    pub enable_trailers: bool,
+    /// How header names are written.
+    pub header_case: HeaderCase,
+    /// Take messages with both `content-length` and `transfer-encoding` (the length is then dropped); else 400.
+    pub allow_chunked_length: bool,
+}
+
+/// How HTTP/1 header names are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HeaderCase {
+    /// `content-type`
+    #[default]
+    Lower,
+    /// `Content-Type`
+    Proper,
+    /// As the peer wrote them.
+    Preserve,
+}
+
+/// A scheme in place of the request's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SchemeOverwrite {
+    /// http
+    Http,
+    /// https
+    Https,
+    /// That of the upstream connection.
+    MatchUpstream,
+}
