@@ -78,6 +78,11 @@ def discovery_type(service: Service) -> int:
     return _DISCOVERY[service.resolution]
 
 
+def is_discovered(service: Service) -> bool:
+    """Whether its endpoints are told over EDS."""
+    return discovery_type(service) == _EDS
+
+
 class ClusterBuilder:
     """Makes clusters and endpoint lists of one model for one class of clients."""
 

@@ -26,7 +26,8 @@ class HostPort:
 @dataclass(frozen=True, slots=True)
 class Proxy:
     """`app_ports` says where the workload really listens, by container port; `port_map` where a gateway may
-    listen, by the port its Gateway object asks for. `own_filters`: it has Istio's telemetry filters."""
+    listen, by the port its Gateway object asks for. `own_filters`: it has Istio's telemetry filters.
+    `identity`: it gets certificates, hence can do mutual TLS."""
 
     id: str
     kind: ProxyKind
@@ -40,6 +41,7 @@ class Proxy:
     port_map: Mapping[int, int] = field(default_factory=dict)
     gateway_bind: str = "0.0.0.0"
     locality: str = ""
+    identity: bool = True
 
     @property
     def workload_id(self) -> str:

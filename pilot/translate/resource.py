@@ -43,6 +43,10 @@ SHORT_NAMES: Mapping[str, str] = {
 }
 
 
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One serialised resource. `refers` names what the proxy must be sent again after this one changed: a
@@ -78,8 +82,11 @@ class ResourceSet:
         return cls(Version(_digest("\n".join(versions).encode())), named)
 
 
+def joined(shared: ResourceSet, own: Iterable[Resource]) -> ResourceSet:
+    """A set made of one that many proxies share and of a few resources beside it."""
+    added = ResourceSet.of(own)
+    version = Version(_digest(f"{shared.version}\0{added.version}".encode()))
+    return ResourceSet(version, {**shared.resources, **added.resources})
+
+
 NO_RESOURCES = ResourceSet.of(())
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.blake2b(data, digest_size=8).hexdigest()

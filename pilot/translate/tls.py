@@ -32,7 +32,9 @@ _VERSIONS = {
 
 
 def mesh_upstream(sni: str, identities: Iterable[str], http2: bool) -> base_pb2.TransportSocket:
-    """Mutual TLS to a workload that must prove one of `identities` (SPIFFE IDs); none given: any of the mesh."""
+    """Mutual TLS to a workload that must prove one of `identities` (SPIFFE IDs); none given: any of the
+    mesh.
+    """
     sans = [
         common_pb2.SubjectAltNameMatcher(
             san_type=common_pb2.SubjectAltNameMatcher.URI, matcher=string_pb2.StringMatcher(exact=name)
@@ -101,11 +103,6 @@ def terminate(tls: ServerTls, secret: str | None, alpn: Sequence[str]) -> base_p
         require_client_certificate=boolean(tls.mode is ServerTlsMode.MUTUAL),
     )
     return _socket(context)
-
-
-def terminate_mesh(trust_domains: Sequence[str], alpn: Sequence[str]) -> base_pb2.TransportSocket:
-    """ISTIO_MUTUAL of a Gateway server."""
-    return mesh_downstream(trust_domains, alpn)
 
 
 def automatic(secure: base_pb2.TransportSocket) -> list[cluster_pb2.Cluster.TransportSocketMatch]:

@@ -1,4 +1,6 @@
-"""What a class of clients can take. Resources are shared by all clients with equal traits and an equal view."""
+"""What a class of clients can take. Resources are shared by all clients with equal traits and an equal
+view.
+"""
 
 from __future__ import annotations
 

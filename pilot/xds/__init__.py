@@ -1,1 +1,1 @@
-"""Serving: subscriptions, ACK and NACK, ordered pushes, over gRPC. What a resource means is not known here."""
+"""Serving: subscriptions, ACK and NACK, ordered pushes, over gRPC. Knows nothing of what resources mean."""

@@ -158,7 +158,7 @@ def _on_answer(subscription: Subscription, raw: str, refusal: str | None, now: f
 
 
 def _held_by_version(type_url: str, versions: MutableMapping[str, str]) -> dict[str, Resource]:
-    """What a reconnecting proxy brings along: known by version alone, which is all that a difference needs."""
+    """What a reconnecting proxy brings along, known by version alone: all that a difference needs."""
     return {name: Resource(name, type_url, Version(version), b"") for name, version in versions.items()}
 
 

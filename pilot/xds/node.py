@@ -40,6 +40,7 @@ def parse_node(node: base_pb2.Node) -> Proxy:
         port_map=_port_map(_strings(metadata, "MESHLOOM_PORT_MAP")),
         gateway_bind=str(metadata.get("GATEWAY_BIND") or "0.0.0.0"),
         locality=_locality(node.locality),
+        identity=str(metadata.get("MESHLOOM_MESH_TLS", "true")).lower() != "false",
     )
 
 

@@ -111,7 +111,7 @@ def _weighted(share: RouteDestination, to: Forwarding) -> route_components_pb2.W
 
 
 def _rewrite(made: route_components_pb2.RouteAction, rule: HttpRoute) -> None:
-    """With an exact or a regex match Envoy replaces the whole path by `prefix_rewrite`, as Istio documents."""
+    """With an exact or a regex match Envoy replaces the whole path by `prefix_rewrite`, as Istio has it."""
     authority = authority_of(rule.headers)
     if authority is None and len(rule.route) == 1:
         authority = authority_of(rule.route[0].headers)

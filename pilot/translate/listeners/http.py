@@ -1,0 +1,111 @@
+"""HTTP connection managers: filters, header policies and limits, as Istio sets them (semantics 21, 23, 40,
+45).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from envoy.config.listener.v3 import listener_components_pb2
+from envoy.config.route.v3 import route_pb2
+from envoy.extensions.filters.http.cors.v3 import cors_pb2
+from envoy.extensions.filters.http.fault.v3 import fault_pb2
+from envoy.extensions.filters.http.router.v3 import router_pb2
+from envoy.extensions.filters.network.http_connection_manager.v3 import http_connection_manager_pb2
+from google.protobuf import duration_pb2
+from google.protobuf.message import Message
+from meshloom.pilot.model.mesh_config import MeshConfig
+from meshloom.pilot.translate.listeners.access_log import access_logs
+from meshloom.pilot.translate.protos import ads, boolean, pack, pack_struct
+from meshloom.pilot.translate.routes.faults import CORS_FILTER, FAULT_FILTER
+from meshloom.pilot.translate.traits import Traits
+
+HCM_FILTER = "envoy.filters.network.http_connection_manager"
+_SERVER_NAME = "istio-envoy"
+_Manager = http_connection_manager_pb2.HttpConnectionManager
+
+
+class Side(Enum):
+    """Where a listener stands: OUTBOUND and INBOUND of a sidecar, EDGE of a gateway."""
+
+    OUTBOUND = "outbound"
+    INBOUND = "inbound"
+    EDGE = "edge"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """One connection manager. Routes come by name over RDS, or are given."""
+
+    side: Side
+    stat_prefix: str
+    traits: Traits
+    config: MeshConfig
+    route_name: str = ""
+    routes: route_pb2.RouteConfiguration | None = None
+
+
+def http_filter(settings: HttpSettings) -> listener_components_pb2.Filter:
+    return listener_components_pb2.Filter(name=HCM_FILTER, typed_config=pack(connection_manager(settings)))
+
+
+def connection_manager(
+    settings: HttpSettings,
+) -> http_connection_manager_pb2.HttpConnectionManager:
+    made = _Manager(
+        stat_prefix=settings.stat_prefix,
+        http_filters=http_filters(settings),
+        access_log=access_logs(settings.config),
+        use_remote_address=boolean(settings.side is Side.EDGE),
+        normalize_path=boolean(True),
+        path_with_escaped_slashes_action=_Manager.KEEP_UNCHANGED,
+        stream_idle_timeout=duration_pb2.Duration(),
+    )
+    if settings.routes is not None:
+        made.route_config.CopyFrom(settings.routes)
+    else:
+        made.rds.route_config_name = settings.route_name
+        made.rds.config_source.CopyFrom(ads())
+    if settings.side is not Side.OUTBOUND:
+        made.server_name = _SERVER_NAME
+        _client_certificates(made, settings.side)
+    if not settings.traits.own:
+        made.upgrade_configs.add(upgrade_type="websocket")
+    return made
+
+
+def http_filters(settings: HttpSettings) -> list[http_connection_manager_pb2.HttpFilter]:
+    """Telemetry filters are our own proxy's; nobody else has them."""
+    own = settings.traits.own
+    filters = []
+    if own:
+        filters.append(_typed_struct("istio.metadata_exchange", "io.istio.http.peer_metadata.Config"))
+    if settings.side is not Side.INBOUND:
+        filters.append(_filter(FAULT_FILTER, fault_pb2.HTTPFault()))
+        if not own:
+            filters.append(_filter(CORS_FILTER, cors_pb2.Cors()))
+    if own:
+        filters.append(_typed_struct("istio.stats", "stats.PluginConfig"))
+    filters.append(_filter("envoy.filters.http.router", router_pb2.Router()))
+    return filters
+
+
+def _client_certificates(made: http_connection_manager_pb2.HttpConnectionManager, side: Side) -> None:
+    """What the next hop learns of the caller's certificate; a gateway trusts nothing it was told."""
+    made.forward_client_cert_details = (
+        _Manager.APPEND_FORWARD if side is Side.INBOUND else _Manager.SANITIZE_SET
+    )
+    details = made.set_current_client_cert_details
+    details.subject.CopyFrom(boolean(True))
+    details.uri = True
+    details.dns = True
+    details.cert = side is Side.EDGE
+
+
+def _filter(name: str, config: Message) -> http_connection_manager_pb2.HttpFilter:
+    return http_connection_manager_pb2.HttpFilter(name=name, typed_config=pack(config))
+
+
+def _typed_struct(name: str, type_name: str) -> http_connection_manager_pb2.HttpFilter:
+    return http_connection_manager_pb2.HttpFilter(name=name, typed_config=pack_struct(type_name, {}))
