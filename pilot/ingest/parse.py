@@ -10,10 +10,17 @@ from typing import Any
 from meshloom.pilot.ingest.diagnostic import Diagnostic, Fault, Path, Severity, render_path
 from meshloom.pilot.ingest.documents import Document, InvalidYaml, split_documents
 from meshloom.pilot.ingest.kinds import KINDS, NOT_YET, Kind
+from meshloom.pilot.ingest.mesh_config import (
+    CONFIG_MAP_KEY,
+    CONFIG_MAP_NAME,
+    MESH_CONFIG_KIND,
+    parse_mesh_config,
+)
 from meshloom.pilot.ingest.schema import Mismatch, convert, nearest, quoted
 from meshloom.pilot.ingest.unimplemented import unimplemented
 from meshloom.pilot.model.base import MeshObject, Namespace, ObjectKey, Origin, Schema, Value
 from meshloom.pilot.model.build import AnyObject
+from meshloom.pilot.model.kubernetes import ConfigMap
 
 DEFAULT_NAMESPACE = Namespace("default")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
@@ -63,6 +70,14 @@ def parse_text(text: str, source: str, namespace: Namespace = DEFAULT_NAMESPACE)
     return reader.result()
 
 
+def parse_mesh_config_text(text: str, source: str) -> Parsed:
+    """Reads a `mesh.yaml`: one document that is a MeshConfig and nothing else."""
+    reader = _Reader(source, DEFAULT_NAMESPACE)
+    for document in split_documents(text):
+        reader.read_mesh_config(document, ObjectKey(MESH_CONFIG_KIND, "", source))
+    return reader.result()
+
+
 class _Reader:
     """Collects what the documents of one text hold."""
 
@@ -83,8 +98,29 @@ class _Reader:
         )
 
     def read(self, document: Document) -> None:
+        value = self._load(document)
+        if isinstance(value, Mapping) and value.get("kind") in _LIST_KINDS:
+            for index, item in enumerate(value.get("items") or []):
+                self._read_object(item, _Place(self._source, document, ("items", index)))
+        elif value is not None:
+            self._read_object(value, _Place(self._source, document, ()))
+
+    def read_mesh_config(self, document: Document, key: ObjectKey) -> None:
+        if (value := self._load(document)) is None:
+            return
+        place = _Place(self._source, document, ())
+        config, errors, warnings = parse_mesh_config(value)
+        self._diagnostics += [place.diagnose(fault, Severity.ERROR, key) for fault in errors]
+        self._diagnostics += [place.diagnose(fault, Severity.WARNING, key) for fault in warnings]
+        if config is None:
+            self._rejected.add(key)
+        else:
+            self._accepted.append(Accepted(MeshObject(key=key, spec=config, origin=place.origin), value))
+
+    def _load(self, document: Document) -> Any:
+        """None for text that is no YAML, which is on record then."""
         try:
-            value = document.load()
+            return document.load()
         except InvalidYaml as error:
             self._unreadable = True
             self._diagnostics.append(
@@ -95,12 +131,7 @@ class _Reader:
                     message=f"invalid YAML: {error.reason}",
                 )
             )
-            return
-        if isinstance(value, Mapping) and value.get("kind") in _LIST_KINDS:
-            for index, item in enumerate(value.get("items") or []):
-                self._read_object(item, _Place(self._source, document, ("items", index)))
-        elif value is not None:
-            self._read_object(value, _Place(self._source, document, ()))
+            return None
 
     def _read_object(self, value: Any, place: _Place) -> None:
         if not isinstance(value, Mapping):
@@ -142,6 +173,10 @@ class _Reader:
         for fault in unimplemented(kind.name, _content(value, kind)):
             self._diagnostics.append(place.diagnose(_in_spec(fault, kind), Severity.WARNING, key))
         self._accepted.append(Accepted(_object(key, spec, metadata, place.origin), value))
+        if isinstance(spec, ConfigMap) and key.name == CONFIG_MAP_NAME and CONFIG_MAP_KEY in spec.data:
+            line = place.document.line_of((*place.prefix, "data", CONFIG_MAP_KEY))
+            inner = Document(spec.data[CONFIG_MAP_KEY], offset=line)
+            self.read_mesh_config(inner, ObjectKey(MESH_CONFIG_KIND, key.namespace, key.name))
 
 
 class _Place(Value, frozen=True):

@@ -1,0 +1,1 @@
+"""Where applied objects live: one port, two stores."""
