@@ -1,1 +1,1 @@
-"""The `meshloom` command."""
+"""The `meshloom` command: runs a mesh on one machine, and talks to one that runs anywhere."""

@@ -66,6 +66,7 @@ def serve(answer: Callable[[Request], Response]) -> None:
     class Service(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
         disable_nagle_algorithm = True
+        wbufsize = -1  # head and body leave in one packet
 
         def do_GET(self) -> None:
             length = int(self.headers.get("content-length", 0))
@@ -84,8 +85,8 @@ def serve(answer: Callable[[Request], Response]) -> None:
             self.send_header("content-length", str(len(body)))
             for name, value in response.headers:
                 self.send_header(name, value)
-            self._headers_buffer.append(b"\r\n" + body)  # one write, so one packet
-            self.flush_headers()
+            self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
             """The sidecar writes the access log."""
