@@ -203,7 +203,10 @@ mod tests {
     }
 
     fn expected() -> ClientHello {
-        ClientHello { server_name: Some("shop.example".into()), alpn: vec![b"istio"[..].into(), b"h2"[..].into()] }
+        ClientHello {
+            server_name: Some("shop.example".into()),
+            alpn: vec![b"istio"[..].into(), b"h2"[..].into()],
+        }
     }
 
     #[test]
@@ -211,7 +214,12 @@ mod tests {
         for size in [1, 7, 16_000] {
             let bytes = records(&sample(), size);
             for end in 0..bytes.len() {
-                assert_eq!(peek(&bytes[..end]), Peek::Incomplete, "{end} of {} in records of {size}", bytes.len());
+                assert_eq!(
+                    peek(&bytes[..end]),
+                    Peek::Incomplete,
+                    "{end} of {} in records of {size}",
+                    bytes.len()
+                );
             }
             assert_eq!(peek(&bytes), Peek::Hello(expected()));
         }
@@ -237,7 +245,7 @@ mod tests {
     fn a_lying_length_is_not_tls() {
         let mut message = sample();
         let last = message.len() - 1;
-        message[last - 3] = 200;
+        message[last - 2] = 200;
         assert_eq!(peek(&records(&message, 16_000)), Peek::NotTls);
     }
 

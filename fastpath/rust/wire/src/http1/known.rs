@@ -3,6 +3,8 @@
 //! A name is recognised once, while its head is parsed, by one multiplication and one comparison: a perfect hash of
 //! its length and five of its bytes. The compiler builds the table and fails when two names share a slot.
 
+use super::scan;
+
 macro_rules! known_headers {
     ($($id:ident = $name:literal,)+) => {
         /// A header field name that this codec knows. It is written in lower case.
@@ -143,13 +145,13 @@ impl KnownHeader {
     /// How many there are; at most 128, so that a set of them is a `u128`.
     pub(crate) const COUNT: usize = Self::ALL.len();
 
-    /// Recognises a name in any case.
+    /// Recognises a field name, which is a token, in any case.
     #[inline]
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<Self> {
         let slot = TABLE.get(slot(name)).copied()?;
         let id = Self::ALL.get(usize::from(slot)).copied()?;
-        name.eq_ignore_ascii_case(id.name().as_bytes()).then_some(id)
+        scan::is_same_name(name, id.name().as_bytes()).then_some(id)
     }
 
     /// Fields that concern one connection only and are never forwarded (RFC 9110 7.6.1).

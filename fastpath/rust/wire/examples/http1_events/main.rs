@@ -1,0 +1,107 @@
+//! Reads connections from standard input and writes what the codec made of them, one JSON array a line.
+//!
+//! It is the codec's side of the comparison with other implementations (`tests/differential/http1`). A connection is:
+//! one byte for the role (0 server, 1 client of GET, 2 of HEAD, 3 of CONNECT), one byte that is 1 when the peer closes
+//! in the end, a count of pieces, and the pieces with their lengths; numbers are 32 bits, big-endian. Bytes appear in
+//! the JSON as the characters U+0000 to U+00FF.
+
+use std::io::{self, Read, Write};
+
+use meshloom_wire::http1::{BodyLength, Method};
+use serde_json::{Value, json};
+
+mod driver;
+
+use driver::{Event, Field, Session};
+
+fn main() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = io::stdout().lock();
+    while let Some(role) = read_byte(&mut input)? {
+        let events = run(role, &mut input)?;
+        writeln!(output, "{}", Value::Array(events))?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
+    let mut session = match role {
+        0 => Session::server(),
+        1 => Session::client(Method::Get),
+        2 => Session::client(Method::Head),
+        _ => Session::client(Method::Connect),
+    };
+    let closes = read_byte(input)?;
+    for _ in 0..read_number(input)? {
+        let mut piece = vec![0; read_number(input)? as usize];
+        input.read_exact(&mut piece)?;
+        session.feed(&piece);
+    }
+    if closes == Some(1) {
+        session.finish();
+    }
+    Ok(session.events.iter().map(to_json).collect())
+}
+
+fn to_json(event: &Event) -> Value {
+    match event {
+        Event::Request(request) => json!({
+            "type": "request",
+            "method": text(&request.method),
+            "target": text(&request.target),
+            "authority": request.authority.as_deref().map(text),
+            "version": request.version.as_str(),
+            "fields": fields(&request.fields),
+            "body": body(request.body),
+            "keep_alive": request.keep_alive,
+        }),
+        Event::Response(response) => json!({
+            "type": "response",
+            "status": response.status,
+            "reason": text(&response.reason),
+            "version": response.version.as_str(),
+            "fields": fields(&response.fields),
+            "body": body(response.body),
+            "keep_alive": response.keep_alive,
+        }),
+        Event::Data(payload) => json!({"type": "data", "bytes": text(payload)}),
+        Event::Trailers(trailers) => json!({"type": "trailers", "fields": fields(trailers)}),
+        Event::End => json!({"type": "end"}),
+        Event::Stop => json!({"type": "stop"}),
+        Event::Fault(fault) => json!({
+            "type": "fault",
+            "kind": format!("{fault:?}").split([' ', '{']).next(),
+            "status": fault.status(),
+            "details": fault.details(),
+        }),
+    }
+}
+
+fn fields(fields: &[Field]) -> Vec<[String; 2]> {
+    fields.iter().map(|(name, value)| [text(name), text(value)]).collect()
+}
+
+fn body(length: BodyLength) -> Value {
+    match length {
+        BodyLength::None => json!("none"),
+        BodyLength::Length(length) => json!(length),
+        BodyLength::Chunked => json!("chunked"),
+        BodyLength::UntilClose => json!("until-close"),
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+fn read_byte(input: &mut impl Read) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    Ok((input.read(&mut byte)? == 1).then_some(byte[0]))
+}
+
+fn read_number(input: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    input.read_exact(&mut bytes)?;
+    Ok(u32::from_be_bytes(bytes))
+}
