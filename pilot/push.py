@@ -1,0 +1,66 @@
+"""From a change to what every client is told: model, outbound ports, translation, push.
+
+Called by the push loop for each debounced batch of changes. Whoever else depends on the model (the registry
+tells workloads where services are) subscribes here, and so sees exactly what the proxies were told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from meshloom.pilot.model.mesh import MeshModel
+from meshloom.pilot.model.outbound_ports import OutboundPorts
+from meshloom.pilot.translate.settings import TranslateSettings
+from meshloom.pilot.translate.translator import ModelTranslator
+from meshloom.pilot.xds.debounce import Changes
+from meshloom.pilot.xds.hub import Hub
+from meshloom.pilot.xds.metrics import PilotMetrics
+from meshloom.runtime.log import Log
+
+Published = Callable[[MeshModel, OutboundPorts], None]
+
+_log = Log("pilot.push")
+
+
+class Publisher:
+    """Holds the model in force. To be used from one thread, the event loop's."""
+
+    def __init__(
+        self, hub: Hub, metrics: PilotMetrics, settings: TranslateSettings, start: MeshModel
+    ) -> None:
+        self._hub = hub
+        self._metrics = metrics
+        self._settings = settings
+        self._subscribers: list[Published] = []
+        self.model = start
+        self.ports = OutboundPorts().extended(start)
+        self.published = False
+
+    def subscribe(self, told: Published) -> Callable[[], None]:
+        """Calls `told` now and after each publication; the result ends that."""
+        self._subscribers.append(told)
+        told(self.model, self.ports)
+        return lambda: self._subscribers.remove(told)
+
+    async def publish(self, model: MeshModel, changed_at: float) -> None:
+        """`changed_at` (seconds, monotonic) is when the first change of this model came in."""
+        self.model, self.ports = model, self.ports.extended(model)
+        self._measure(model)
+        for told in tuple(self._subscribers):
+            told(self.model, self.ports)
+        await self._hub.publish(ModelTranslator(model, self.ports, self._settings), changed_at)
+        self.published = True
+
+    def _measure(self, model: MeshModel) -> None:
+        self._metrics.services.set(len(model.services))
+        self._metrics.virtual_services.set(len(model.virtual_services))
+        self._metrics.endpoints.set(sum(len(found) for found in model.endpoints.values()))
+
+
+async def push_loop(changes: Changes, build: Callable[[], MeshModel], publisher: Publisher) -> None:
+    """Runs for life: one publication per batch of changes."""
+    while True:
+        batch = await changes.next_batch()
+        model = build()
+        _log.debug("model_built", services=len(model.services), workloads=len(model.workloads))
+        await publisher.publish(model, batch.first)
