@@ -70,14 +70,6 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn server() -> Self {
-        Self::new(Role::Server(RequestParser::new()), Limits::default())
-    }
-
-    pub(crate) fn client(method: Method) -> Self {
-        Self::new(Role::Client(ResponseParser::new(), method), Limits::default())
-    }
-
     pub(crate) fn new(role: Role, limits: Limits) -> Self {
         let stage = Stage::Head;
         Self { role, stage, limits, headers: Headers::new(), input: Vec::new(), events: Vec::new() }

@@ -7,12 +7,12 @@
 
 use std::io::{self, Read, Write};
 
-use meshloom_wire::http1::{BodyLength, Method};
+use meshloom_wire::http1::{BodyLength, Limits, Method, RequestParser, ResponseParser};
 use serde_json::{Value, json};
 
 mod driver;
 
-use driver::{Event, Field, Session};
+use driver::{Event, Field, Role, Session};
 
 fn main() -> io::Result<()> {
     let mut input = io::stdin().lock();
@@ -26,12 +26,13 @@ fn main() -> io::Result<()> {
 }
 
 fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
-    let mut session = match role {
-        0 => Session::server(),
-        1 => Session::client(Method::Get),
-        2 => Session::client(Method::Head),
-        _ => Session::client(Method::Connect),
+    let role = match role {
+        0 => Role::Server(RequestParser::new()),
+        1 => Role::Client(ResponseParser::new(), Method::Get),
+        2 => Role::Client(ResponseParser::new(), Method::Head),
+        _ => Role::Client(ResponseParser::new(), Method::Connect),
     };
+    let mut session = Session::new(role, Limits::default());
     let closes = read_byte(input)?;
     for _ in 0..read_number(input)? {
         let mut piece = vec![0; read_number(input)? as usize];
