@@ -162,7 +162,7 @@ class _Reader:
         if kind.spec_required and value.get("spec") is None:
             faults.append(Fault(("spec",), "Required value"))
         try:
-            spec = convert(_content(value, kind), kind.spec)
+            spec: Any = convert(_content(value, kind), kind.spec)
             faults += [_in_spec(fault, kind) for fault in kind.check(spec)]
         except Mismatch as error:
             faults += [_in_spec(fault, kind) for fault in error.faults]

@@ -9,7 +9,7 @@ from typing import TypeVar
 from meshloom.pilot.model.base import Hostname, MeshObject
 from meshloom.pilot.model.delegates import inline_delegates
 from meshloom.pilot.model.destination_rule import DestinationRule
-from meshloom.pilot.model.endpoints import declared_workloads, select_endpoints
+from meshloom.pilot.model.endpoints import declared_workloads, name_ports, select_endpoints
 from meshloom.pilot.model.gateway import Gateway
 from meshloom.pilot.model.kubernetes import (
     ConfigMap,
@@ -53,7 +53,8 @@ def build_model(
     by_type = _group(objects)
     config = next((o.spec for o in reversed(_of(by_type, MeshConfig))), MeshConfig())
     services = declare_services(_of(by_type, KubernetesService), _of(by_type, ServiceEntry), config, domain)
-    everyone = (*workloads, *declared_workloads(_of(by_type, WorkloadEntry)))
+    deployments = _of(by_type, Deployment)
+    everyone = (*name_ports(workloads, deployments), *declared_workloads(_of(by_type, WorkloadEntry)))
     rules = [resolve_virtual_service(rule, config, domain) for rule in _of(by_type, VirtualService)]
     return MeshModel(
         config=config,
@@ -68,7 +69,7 @@ def build_model(
         ),
         gateways=_of(by_type, Gateway),
         peer_authentications=_of(by_type, PeerAuthentication),
-        deployments=_of(by_type, Deployment),
+        deployments=deployments,
         service_accounts=_of(by_type, ServiceAccount),
         namespaces=_of(by_type, KubernetesNamespace),
         secrets={secret.key: secret for secret in _of(by_type, Secret)},

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from meshloom.pilot.model.base import MeshObject, Namespace, ObjectKey, labels_match
-from meshloom.pilot.model.mesh import Endpoint, Service, ServicePort, ServicePortKey, TlsMode, Workload
+from meshloom.pilot.model.kubernetes import Deployment
+from meshloom.pilot.model.mesh import (
+    Endpoint,
+    Service,
+    ServicePort,
+    ServicePortKey,
+    TlsMode,
+    Workload,
+    WorkloadPort,
+)
 from meshloom.pilot.model.service_entry import Resolution, ServiceEntry, WorkloadEntry
 
 UNIX_PREFIX = "unix://"
@@ -20,6 +29,29 @@ def declared_workloads(entries: Iterable[MeshObject[WorkloadEntry]]) -> Iterator
     for entry in entries:
         if entry.spec.address:
             yield workload_of(entry.spec, entry)
+
+
+def name_ports(
+    workloads: Iterable[Workload], deployments: Iterable[MeshObject[Deployment]]
+) -> Iterator[Workload]:
+    """Registered workloads with the port names that their Deployment gives, which a targetPort may use."""
+    names = {
+        (item.namespace, item.name): {
+            port.container_port: port.name or ""
+            for container in item.spec.template.spec.containers
+            for port in container.ports
+        }
+        for item in deployments
+    }
+    for workload in workloads:
+        known = names.get((workload.namespace, workload.owner))
+        if not known or all(port.name for port in workload.ports):
+            yield workload
+            continue
+        named = {port.number: port.name or known.get(port.number, "") for port in workload.ports}
+        missing = {number: name for number, name in known.items() if number not in named}
+        ports = tuple(WorkloadPort(number, name) for number, name in (named | missing).items())
+        yield msgspec.structs.replace(workload, ports=ports)
 
 
 def workload_of(spec: WorkloadEntry, at: MeshObject[WorkloadEntry] | MeshObject[ServiceEntry]) -> Workload:

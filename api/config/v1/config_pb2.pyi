@@ -124,12 +124,14 @@ class DeleteRequest(_message.Message):
     def __init__(self, keys: _Optional[_Iterable[_Union[ObjectKey, _Mapping]]] = ...) -> None: ...
 
 class DeleteResponse(_message.Message):
-    __slots__ = ("deleted", "not_found")
+    __slots__ = ("deleted", "not_found", "diagnostics")
     DELETED_FIELD_NUMBER: _ClassVar[int]
     NOT_FOUND_FIELD_NUMBER: _ClassVar[int]
+    DIAGNOSTICS_FIELD_NUMBER: _ClassVar[int]
     deleted: _containers.RepeatedCompositeFieldContainer[ObjectKey]
     not_found: _containers.RepeatedCompositeFieldContainer[ObjectKey]
-    def __init__(self, deleted: _Optional[_Iterable[_Union[ObjectKey, _Mapping]]] = ..., not_found: _Optional[_Iterable[_Union[ObjectKey, _Mapping]]] = ...) -> None: ...
+    diagnostics: _containers.RepeatedCompositeFieldContainer[Diagnostic]
+    def __init__(self, deleted: _Optional[_Iterable[_Union[ObjectKey, _Mapping]]] = ..., not_found: _Optional[_Iterable[_Union[ObjectKey, _Mapping]]] = ..., diagnostics: _Optional[_Iterable[_Union[Diagnostic, _Mapping]]] = ...) -> None: ...
 
 class WatchRequest(_message.Message):
     __slots__ = ("kind", "namespace", "resource_version")

@@ -20,7 +20,7 @@ def visible_services(model: MeshModel, viewer: Namespace) -> tuple[Service, ...]
 
 
 def find_service(model: MeshModel, hostname: Hostname, viewer: Namespace) -> Service | None:
-    """The declaration of `hostname` that counts in `viewer`: its own, else the platform's, else the oldest."""
+    """The declaration of `hostname` that counts in `viewer`: its own, the platform's, or the oldest."""
     visible = [s for s in model.services_by_host.get(hostname, ()) if is_exported(s.export_to, viewer)]
     return min(
         visible,
