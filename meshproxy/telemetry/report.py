@@ -1,128 +1,145 @@
-"""What one report stream still has to say: pure, from regions to messages.
+"""Tells Mixer, once a second, what changed in the workers' regions; never matters to the workers.
 
-Values are cumulative and only what changed since it was last sent on this stream goes out, so a stream that
-breaks needs no memory of it: the next one begins with everything. Memory is one copy of each region's
-values.
+    await Reporter(target, node_id, regions).run()     # a task of the agent, for its whole life
+
+Mixer's address is `MESHLOOM_MIXER` (`host:port`) in the metadata of the bootstrap's node; without it
+nothing is told. A Mixer that is away or slow costs nothing but that: there is one message in flight at
+most, what is not sent stays counted in the regions, and a new stream begins with all of it.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Final
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
 
-from meshloom.api.telemetry.v1 import telemetry_pb2 as pb
-from meshloom.fastpath import _telemetry
-from meshloom.fastpath.telemetry import Kind, Region, Series
+from meshloom.fastpath.telemetry import Region, RegionUnreadable
+from meshloom.runtime.log import Log
 
-MESSAGE_ITEMS: Final = 20_000
-"""Words and labels in one message: well below gRPC's limit of 4 MiB."""
-_NOT_WANTED: Final = -1
+if TYPE_CHECKING:
+    import grpc.aio
+    from meshloom.api.telemetry.v1 import telemetry_pb2 as pb
+    from meshloom.meshproxy.telemetry.changes import ReportBuilder
+
+    Call = grpc.aio.StreamUnaryCall[pb.ReportRequest, pb.ReportResponse]
+
+METADATA_KEY: Final = "MESHLOOM_MIXER"
+_OPTIONS = [
+    ("grpc.enable_http_proxy", 0),  # Mixer is not reached through the mesh
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+]
+
+log = Log("telemetry")
 
 
 @dataclass(frozen=True, slots=True)
-class NodeIdentity:
-    """Who reports."""
+class ReporterSettings:
+    """The pace of reports."""
 
-    id: str
-    """The proxy's xDS node id."""
-    metadata: tuple[tuple[str, str], ...] = ()
-
-
-def mesh_metric(series: Series) -> bool:
-    """Whether Mixer takes this series: Istio's metrics. Envoy's own statistics stay with the proxy."""
-    return series.kind is not Kind.GAUGE and series.base.startswith("istio_")
-
-
-@dataclass(slots=True)
-class _Sent:
-    """What this stream has said of one region's content."""
-
-    owner: array[int] = field(default_factory=lambda: array("i"))
-    """For each word the number of the series it belongs to, or _NOT_WANTED."""
-    series: int = 0
-    """Series that have their words in `owner`."""
-    words: array[int] = field(default_factory=lambda: array("Q"))
-    dropped: int = 0
+    period: timedelta = timedelta(seconds=1)
+    """How old Mixer's totals are at most, while it is there."""
+    write_timeout: timedelta = timedelta(seconds=10)
+    """A Mixer that takes a message no sooner is taken for gone."""
+    retry_first: timedelta = timedelta(milliseconds=250)
+    retry_last: timedelta = timedelta(seconds=15)
+    """Pause before a new stream: doubles from the first to the last, with jitter."""
+    goodbye: timedelta = timedelta(seconds=2)
+    """How long the last report may take when the proxy ends."""
 
 
-class ReportBuilder:
-    """The sending half of one stream. Call `messages()` once per report and send all it gives, in order."""
+class Reporter:
+    """One proxy's reports. `regions` are those of all its worker slots."""
 
-    def __init__(self, node: NodeIdentity, wants: Callable[[Series], bool] = mesh_metric) -> None:
-        self._node: NodeIdentity | None = node
-        self._wants = wants
-        self._ids: dict[Series, int] = {}
-        self._sent: dict[int, _Sent] = {}
+    def __init__(
+        self,
+        target: str,
+        node_id: str,
+        regions: Sequence[Region],
+        settings: ReporterSettings | None = None,
+    ) -> None:
+        self._target, self._node_id, self._regions = target, node_id, regions
+        self._settings = settings or ReporterSettings()
+        self.connected = False
+        """Mixer took the last message."""
+        self.sent = 0
+        """Messages sent."""
+        self.failures = 0
+        """Streams that failed."""
+        self.unreadable = 0
+        """Polls in which a region could not be read; its counts come with a later one."""
 
-    def messages(self, regions: Collection[Region]) -> Iterator[pb.ReportRequest]:
-        """What changed since the last call, as of each region's last poll. The first call names the node."""
-        epochs = {region.epoch for region in regions if region.epoch}
-        self._sent = {epoch: self._sent.get(epoch, _Sent()) for epoch in epochs}
-        message, items = self._first(), 0
-        for region in regions:
-            if not region.epoch:
-                continue
-            sent, values = self._sent[region.epoch], pb.Values(epoch=region.epoch, dropped=region.dropped)
-            for number in self._changed(region, sent):
-                if items >= MESSAGE_ITEMS:
-                    message.values.append(values)
-                    yield message
-                    message, items = pb.ReportRequest(), 0
-                    values = pb.Values(epoch=region.epoch, dropped=region.dropped)
-                items += self._add(message, values, region, number)
-            if values.ids or values.dropped != sent.dropped:
-                message.values.append(values)
-                sent.dropped = values.dropped
-        if message.ByteSize():
-            yield message
+    async def run(self) -> None:
+        """Report until cancelled; then once more, and wait until Mixer has it, for `goodbye` at most."""
+        pause = self._settings.retry_first
+        try:
+            while True:
+                sent = self.sent
+                await self._attempt(last=False)
+                if self.sent > sent:
+                    pause = self._settings.retry_first
+                await asyncio.sleep(pause.total_seconds() * random.uniform(0.5, 1.0))
+                pause = min(pause * 2, self._settings.retry_last)
+        except asyncio.CancelledError:
+            await self._attempt(last=True)
+            raise
 
-    def _first(self) -> pb.ReportRequest:
-        message = pb.ReportRequest()
-        if self._node is not None:
-            message.node.id = self._node.id
-            message.node.metadata.update(dict(self._node.metadata))
-            self._node = None
-        return message
+    async def _attempt(self, *, last: bool) -> None:
+        """One stream, until it fails or, with `last`, until all is said."""
+        import grpc  # here, because a proxy without a Mixer has no use for its 15 MB
 
-    def _changed(self, region: Region, sent: _Sent) -> list[int]:
-        """Numbers of the wanted series whose words differ from what was sent; they count as sent now."""
-        for number in range(sent.series, len(region.series)):
-            series = region.series[number]
-            owner = number if self._wants(series) else _NOT_WANTED
-            sent.owner.extend([owner] * series.width)
-        sent.series = len(region.series)
-        words = array("I", bytes(len(region.values) * 4))
-        count = _telemetry.changed_words(region.values, sent.words, words)
-        sent.words = region.values
-        owners = sent.owner
-        return [
-            number for number, _ in groupby(owners[word] for word in words[:count]) if number != _NOT_WANTED
-        ]
+        try:
+            await (self._say_goodbye() if last else self._stream())
+        except (grpc.RpcError, asyncio.InvalidStateError, TimeoutError) as fault:
+            if self.connected or self.failures == 0:
+                log.info("mixer_away", target=self._target, reason=_reason(fault))
+            self.connected = False
+            self.failures += 1
 
-    def _add(self, message: pb.ReportRequest, values: pb.Values, region: Region, number: int) -> int:
-        """Put a series' value into `values`, and its announcement into `message`; how many items that was."""
-        series, items = region.series[number], region.series[number].width
-        if (known := self._ids.get(series)) is None:
-            known = self._ids[series] = len(self._ids)
-            message.series.append(_announcement(known, series))
-            items += len(series.labels)
-        values.ids.append(known)
-        values.words.extend(region.words_of(number))
-        return items
+    async def _stream(self) -> None:
+        async with self._channel() as channel:
+            call, builder = self._open(channel)
+            while not call.done():
+                await self._report(call, builder)
+                await asyncio.sleep(self._settings.period.total_seconds())
+            await call  # raises its reason
+
+    async def _say_goodbye(self) -> None:
+        async with asyncio.timeout(self._settings.goodbye.total_seconds()), self._channel() as channel:
+            call, builder = self._open(channel)
+            await self._report(call, builder)
+            await call.done_writing()
+            await call
+
+    def _channel(self) -> grpc.aio.Channel:
+        import grpc.aio
+
+        return grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+
+    def _open(self, channel: grpc.aio.Channel) -> tuple[Call, ReportBuilder]:
+        from meshloom.api.telemetry.v1.telemetry_pb2_grpc import TelemetryServiceStub
+        from meshloom.meshproxy.telemetry.changes import ReportBuilder
+
+        call: Call = TelemetryServiceStub(channel).Report()  # type: ignore[no-untyped-call]
+        return call, ReportBuilder(self._node_id)
+
+    async def _report(self, call: Call, builder: ReportBuilder) -> None:
+        for region in self._regions:
+            try:
+                region.poll()
+            except RegionUnreadable:
+                self.unreadable += 1
+        for message in builder.messages(self._regions):
+            async with asyncio.timeout(self._settings.write_timeout.total_seconds()):
+                await call.write(message)
+            self.sent += 1
+            self.connected = True
 
 
-def _announcement(number: int, series: Series) -> pb.Series:
-    labels = [pb.Label(name=name, value=value) for name, value in series.labels]
-    if series.bounds is None:
-        return pb.Series(id=number, kind=pb.Series.COUNTER, name=series.base, labels=labels)
-    return pb.Series(
-        id=number,
-        kind=pb.Series.HISTOGRAM,
-        name=series.base,
-        labels=labels,
-        bounds=series.bounds.upper,
-        scale=series.bounds.scale,
-    )
+def _reason(fault: BaseException) -> str:
+    details = getattr(fault, "details", None)
+    return str(details()) if callable(details) else repr(fault)
