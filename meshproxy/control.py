@@ -56,7 +56,9 @@ class Channel:
         """Send, or queue. The caller keeps its descriptors. Raises ChannelClosed."""
         payload = json.dumps(header, separators=(",", ":")).encode()
         if len(payload) > MAX_HEADER or len(fds) > MAX_FDS:
-            raise ValueError(f"{header.get('type')}: {len(payload)} bytes and {len(fds)} descriptors in one message")
+            raise ValueError(
+                f"{header.get('type')}: {len(payload)} bytes and {len(fds)} descriptors in one message"
+            )
         if self._unsent or not self._try_send(payload, fds):
             self._unsent.append((payload, [os.dup(fd) for fd in fds]))
 

@@ -21,6 +21,6 @@ class Backoff:
         self.failures = 0
 
     def next_delay(self) -> float:
-        ceiling = min(FIRST_S * 2 ** min(self.failures, 16), MOST_S)
+        ceiling = min(FIRST_S * 2.0 ** min(self.failures, 16), MOST_S)
         self.failures += 1
         return ceiling * (0.5 + 0.5 * self.draw())

@@ -75,7 +75,9 @@ class StateOfTheWorld:
         self._node_sent = False
         for state in self._types.values():
             state.nonce = ""
-        return [self._request(type_url) for type_url, state in self._types.items() if state.names != frozenset()]
+        return [
+            self._request(type_url) for type_url, state in self._types.items() if state.names != frozenset()
+        ]
 
     def want(self, type_url: str, names: Names) -> list[Any]:
         state = self._types.get(type_url)
@@ -92,7 +94,9 @@ class StateOfTheWorld:
         for packed in response.resources:
             if packed.type_url.endswith("/envoy.service.discovery.v3.Resource"):
                 wrapped = discovery_pb2.Resource.FromString(packed.value)
-                entries.append((wrapped.name, wrapped.version or response.version_info, wrapped.resource.value))
+                entries.append(
+                    (wrapped.name, wrapped.version or response.version_info, wrapped.resource.value)
+                )
             else:
                 entries.append(("", response.version_info, packed.value))
         state = self._types.get(response.type_url)
@@ -203,4 +207,3 @@ class Delta:
             request.node.CopyFrom(self.node)
             self._node_sent = True
         return request
-

@@ -15,16 +15,15 @@ log = Log("agent")
 
 
 class Relay:
-    """Sends configuration, hears of workers. When the arbiter is gone, sending is over and all else goes on."""
+    """Sends configuration, hears of workers. When the arbiter is gone, only the sending is over."""
 
-    def __init__(self, fd: int, hear: Callable[[Message], None]) -> None:
+    def __init__(self, fd: int) -> None:
         self._channel = Channel(socket.socket(fileno=fd))
-        self._hear = hear
         self.connected = True
 
-    def attach(self) -> None:
-        """Listen on the running loop."""
-        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._on_readable)
+    def attach(self, hear: Callable[[Message], None]) -> None:
+        """Hand what arrives to `hear`, on the running loop."""
+        asyncio.get_running_loop().add_reader(self._channel.fileno(), self._on_readable, hear)
 
     def send(self, header: dict[str, Any], content: bytes | None = None) -> None:
         """Send a header, with `content` beside it in a sealed memfd."""
@@ -41,10 +40,10 @@ class Relay:
         if self.connected and self._channel.blocked:
             asyncio.get_running_loop().add_writer(self._channel.fileno(), self._on_writable)
 
-    def _on_readable(self) -> None:
+    def _on_readable(self, hear: Callable[[Message], None]) -> None:
         try:
             while (message := self._channel.receive()) is not None:
-                self._hear(message)
+                hear(message)
         except ChannelClosed:
             self._lost()
 

@@ -1,7 +1,7 @@
 """One xDS stream to one management server, kept up for as long as the agent lives.
 
-What is said on it is the dialect's; this file connects, reads, writes, and comes back after a failure. gRPC is
-imported here and nowhere before: a proxy with a static configuration never pays for it.
+What is said on it is the dialect's; this file connects, reads, writes, and comes back after a failure. gRPC
+is imported here and nowhere before: a proxy with a static configuration never pays for it.
 """
 
 from __future__ import annotations

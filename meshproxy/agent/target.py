@@ -1,4 +1,4 @@
-"""From a GrpcService to a gRPC target: addresses and certificates out of a static cluster of the bootstrap."""
+"""From a GrpcService to a gRPC target: addresses and certificates of a static cluster of the bootstrap."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def find_target(source: Grpc, cluster: FindCluster, secret: FindSecret) -> Targe
 
 def _address(cluster: Any) -> str:
     """The first endpoint; several of them become one target with several addresses, if they are IPs."""
-    endpoints = [e.endpoint.address for l in cluster.load_assignment.endpoints for e in l.lb_endpoints]
+    groups = cluster.load_assignment.endpoints
+    endpoints = [entry.endpoint.address for group in groups for entry in group.lb_endpoints]
     pipes = [address.pipe.path for address in endpoints if address.HasField("pipe")]
     if pipes:
         return f"unix:{pipes[0]}" if not pipes[0].startswith("@") else f"unix-abstract:{pipes[0][1:]}"
@@ -53,7 +54,11 @@ def _cluster_credentials(cluster: Any, secret: FindSecret) -> Credentials | None
     common: Any = context.common_tls_context  # type: ignore[attr-defined]
     chain, key = _certificate(common, secret)
     validation = _validation(common, secret)
-    names = [m.matcher.exact for m in validation.match_typed_subject_alt_names if m.matcher.exact] if validation else []
+    names = (
+        [m.matcher.exact for m in validation.match_typed_subject_alt_names if m.matcher.exact]
+        if validation
+        else []
+    )
     return Credentials(
         root_certs=_content(validation.trusted_ca) if validation else b"",
         private_key=key,
@@ -98,7 +103,7 @@ def _secret(name: str, find: FindSecret) -> Any:
 def _google_credentials(google: GoogleGrpc) -> Credentials | None:
     if not google.tls:
         return None
-    return Credentials(*(_file(path) for path in (google.root_certs, google.private_key, google.cert_chain)))
+    return Credentials(_file(google.root_certs), _file(google.private_key), _file(google.cert_chain))
 
 
 def _file(path: str) -> bytes:

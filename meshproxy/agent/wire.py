@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.internal.decoder import _DecodeVarint  # type: ignore[attr-defined]
 from google.protobuf.internal.encoder import _VarintBytes  # type: ignore[attr-defined]
-
 from meshloom.meshproxy.agent.store import Table, Update
 from meshloom.meshproxy.resources.compiled import Compiled
 from meshloom.meshproxy.resources.protos import PUSH_ORDER

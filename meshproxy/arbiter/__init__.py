@@ -1,1 +1,1 @@
-"""The supervisor: sockets, shared memory, fork, watch, replace, upgrade. It never serves and never threads."""
+"""The supervisor: sockets, shared memory, fork, watch, replace, upgrade. It never serves nor threads."""

@@ -31,6 +31,10 @@ class Configuration:
         """Newer than the bundle, oldest first."""
         return self._since
 
+    def blobs(self) -> list[Blob]:
+        """Bundle and updates: all of it, in order."""
+        return ([self._bundle] if self._bundle else []) + self._since
+
     def replace(self, bundle: Blob) -> None:
         """A full bundle stands for itself and for every update up to its version."""
         if self._bundle is not None:

@@ -1,4 +1,4 @@
-"""The arbiter's one wait: control connections, signals and the time, on epoll. No threads, no callbacks' callbacks."""
+"""The arbiter's one wait: control connections, signals and the time, on epoll. No threads."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Timing(NamedTuple):
     """A worker that has served for so long and is killed from outside is replaced at once."""
     settled: float = 10.0
     """A child that has served for so long has proven its configuration: its failures are forgotten."""
-    agent_stop: float = 2.0
+    agent_stop: float = 4.0
     """How long the agent may take to say its last words."""
     first_boots: int = 5
     """A worker that fails so often before any worker was ever ready ends the arbiter."""

@@ -167,7 +167,7 @@ class Arbiter:
         failures = getattr(self._state.agent, "failures", 0)
         self._adopt(AGENT, Channel(mine))
         self._put(AGENT, Booting(pid, now, failures))
-        known = ([self._configuration.bundle] if self._configuration.bundle else []) + self._configuration.updates
+        known = self._configuration.blobs()
         header = {
             "type": "start",
             "options": self._options._asdict(),
@@ -211,7 +211,9 @@ class Arbiter:
         if place != AGENT:
             self._restarts[place] += 1
         if isinstance(self._state.phase, Run):
-            log.warning("child_ended", child=_name(place), status=status, retry_in_s=round(vacant.retry_at - now, 3))
+            log.warning(
+                "child_ended", child=_name(place), status=status, retry_in_s=round(vacant.retry_at - now, 3)
+            )
         self._put(place, vacant)
         if place == AGENT and not self._state.configured and isinstance(self._state.phase, Run):
             # It has said what is wrong with the bootstrap; there is nothing to serve.
@@ -296,7 +298,12 @@ class Arbiter:
             return []
         added, failed = self._listeners.reconcile([Endpoint.parse(entry) for entry in listen])
         for failure in failed:
-            log.error("bind_failed", address=failure.endpoint.address, port=failure.endpoint.port, reason=failure.reason)
+            log.error(
+                "bind_failed",
+                address=failure.endpoint.address,
+                port=failure.endpoint.port,
+                reason=failure.reason,
+            )
         if first and failed:
             self._state = self._state._replace(phase=Leave(1))
         self._state = self._state._replace(configured=True)

@@ -38,7 +38,7 @@ class Document:
         """Raises UnreadableDocument."""
         try:
             # JSON is YAML, but its own parser is a hundred times faster on large files.
-            content = json.loads(text) if text.lstrip().startswith("{") else ryaml.loads(text)
+            content = json.loads(text) if text.lstrip().startswith("{") else ryaml.loads(text)  # type: ignore[attr-defined]
         except json.JSONDecodeError as error:
             content = _flow_yaml(name, text, error)
         except ValueError as error:
@@ -100,15 +100,17 @@ def _child(node: Any, step: Step) -> tuple[Any, int] | None:
     if node is None or not hasattr(node, "value") or not isinstance(node.value, list):
         return None
     for pair in node.value:
-        if isinstance(pair, tuple) and (pair[0].value == step or snake_case(str(pair[0].value)) == snake_case(step)):
+        if isinstance(pair, tuple) and (
+            pair[0].value == step or snake_case(str(pair[0].value)) == snake_case(step)
+        ):
             return pair[1], pair[0].start_mark.line + 1
     return None
 
 
 def _flow_yaml(name: str, text: str, error: json.JSONDecodeError) -> Any:
-    """A text that starts with a brace may still be YAML's flow style; if not, JSON's complaint is the better."""
+    """What starts with a brace may still be YAML's flow style; if not, JSON's complaint is the better."""
     try:
-        return ryaml.loads(text)
+        return ryaml.loads(text)  # type: ignore[attr-defined]
     except ValueError:
         raise UnreadableDocument(f"{name}:{error.lineno}: {error.msg} at column {error.colno}") from error
 

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from google.protobuf import json_format, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-
 from meshloom.meshproxy.bootstrap.document import FieldPath
 from meshloom.meshproxy.resources.protos import UnknownType, descriptor_of
 
@@ -67,8 +66,11 @@ def _single_faults(value: Any, field: FieldDescriptor, at: FieldPath) -> Iterato
     if field.enum_type is not None and isinstance(value, str) and value not in field.enum_type.values_by_name:
         names = list(field.enum_type.values_by_name)
         near = difflib.get_close_matches(value.upper(), names, 1)
-        yield Fault(at, f"{value!r} is none of {', '.join(names)}" + (f"; did you mean {near[0]}?" if near else ""))
+        yield Fault(
+            at, f"{value!r} is none of {', '.join(names)}" + (f"; did you mean {near[0]}?" if near else "")
+        )
         return
+    assert field.containing_type is not None  # only extensions have none
     owner = message_factory.GetMessageClass(field.containing_type)()
     content = {field.name: [value] if field.is_repeated else value}
     try:
@@ -138,7 +140,15 @@ _OWN_JSON_FORM = {
     f"google.protobuf.{name}"
     for name in (
         *("Duration", "Timestamp", "FieldMask", "Struct", "Value", "ListValue", "BoolValue", "StringValue"),
-        *("BytesValue", "Int32Value", "Int64Value", "UInt32Value", "UInt64Value", "FloatValue", "DoubleValue"),
+        *(
+            "BytesValue",
+            "Int32Value",
+            "Int64Value",
+            "UInt32Value",
+            "UInt64Value",
+            "FloatValue",
+            "DoubleValue",
+        ),
     )
 }
 _TYPES = {

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.message import Message
-
 from meshloom.meshproxy.bootstrap.document import FieldPath
 from meshloom.meshproxy.bootstrap.faults import Fault
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
-
 from meshloom.fastpath import _core
 from meshloom.meshproxy.bootstrap.document import (
     Document,
@@ -77,7 +76,9 @@ def load(options: Options) -> Bootstrap:
         ads=_parsed(dynamic, "ads_config", lambda raw: parse_api_source(raw, ""), report),
         lds=_parsed(dynamic, "lds_config", _timed_source, report),
         cds=_parsed(dynamic, "cds_config", _timed_source, report),
-        admin=message.admin.address if message.HasField("admin") and message.admin.HasField("address") else None,
+        admin=message.admin.address
+        if message.HasField("admin") and message.admin.HasField("address")
+        else None,
     )
     report.end()
     return loaded
@@ -143,7 +144,9 @@ def _compile_static(resources: Any, report: _Report) -> Iterable[Compiled]:
                 report.add((*at, *parse_path(fault.path)), fault.reason)
                 continue
             if compiled.name in seen and compiled.name:
-                report.add((*at, "name"), f"{compiled.name!r} is also the name of {field}[{seen[compiled.name]}]")
+                report.add(
+                    (*at, "name"), f"{compiled.name!r} is also the name of {field}[{seen[compiled.name]}]"
+                )
             seen.setdefault(compiled.name, index)
             yield compiled
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
-
 from meshloom.fastpath import _core
 from meshloom.meshproxy.resources.protos import UnknownType, parse
 from meshloom.meshproxy.resources.references import Reference, inline_files, references

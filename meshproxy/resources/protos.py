@@ -6,6 +6,7 @@ package is a folder of modules, so the folder is all that has to be imported to 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import pkgutil
@@ -63,10 +64,8 @@ def load_types_in(value: Any) -> None:
     if isinstance(value, dict):
         name = value.get("@type")
         if isinstance(name, str):
-            try:
+            with contextlib.suppress(UnknownType):  # whoever parses the value reports it, with its place
                 descriptor_of(name.rpartition("/")[2])
-            except UnknownType:
-                pass  # whoever parses the value reports it, with its place
         for child in value.values():
             load_types_in(child)
     elif isinstance(value, list):
@@ -83,17 +82,18 @@ def load_types_of(message: Message) -> None:
         for child in children:
             if not isinstance(child, Message):
                 continue
-            if field.message_type.full_name == "google.protobuf.Any" or child.DESCRIPTOR.full_name == "google.protobuf.Any":
+            if (
+                field.message_type.full_name == "google.protobuf.Any"
+                or child.DESCRIPTOR.full_name == "google.protobuf.Any"
+            ):
                 _load_packed(child)
             else:
                 load_types_of(child)
 
 
 def _load_packed(packed: Any) -> None:
-    try:
+    with contextlib.suppress(UnknownType):  # printed as bytes
         load_types_of(parse(packed.type_url, packed.value))
-    except UnknownType:
-        pass  # printed as bytes
 
 
 def _is_map(field: Any) -> bool:
@@ -111,5 +111,7 @@ def _modules(full_name: str) -> list[str]:
         except ImportError:
             package = package.rpartition(".")[0]  # a nested type: its parent is no package
             continue
-        return [m.name for m in pkgutil.iter_modules(found.__path__, package + ".") if m.name.endswith("_pb2")]
+        return [
+            m.name for m in pkgutil.iter_modules(found.__path__, package + ".") if m.name.endswith("_pb2")
+        ]
     return []

@@ -13,8 +13,15 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
-
-from meshloom.meshproxy.resources.protos import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, UnknownType, parse
+from meshloom.meshproxy.resources.protos import (
+    CLUSTER,
+    ENDPOINTS,
+    LISTENER,
+    ROUTES,
+    SECRET,
+    UnknownType,
+    parse,
+)
 from meshloom.meshproxy.resources.source import Source, fetch_timeout, parse_config_source
 
 DATA_SOURCE = "envoy.config.core.v3.DataSource"
@@ -108,7 +115,7 @@ def _inline_one(source: Any, read: Callable[[Any], bytes]) -> bool:
 
 
 def _children(message: Message, kinds: frozenset[str]) -> Iterator[tuple[Any, Message]]:
-    """The messages directly in this one that can lead to one of `kinds`; unpacked, with the `Any` it was in."""
+    """The messages directly in this one that can lead to `kinds`: unpacked, with the `Any` it was in."""
     for field, value in message.ListFields():
         if not _leads_to(field, kinds):
             continue

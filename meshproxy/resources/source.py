@@ -77,9 +77,9 @@ def parse_config_source(raw: Any) -> Source:
         case "api_config_source":
             return parse_api_source(raw.api_config_source, "api_config_source")
         case None:
-            raise InvalidSource("", "want ads, path_config_source or api_config_source")
+            raise InvalidSource("", _WANTED)
         case other:
-            raise InvalidSource(other, "is not implemented: want ads, path_config_source or api_config_source")
+            raise InvalidSource(other, f"is not implemented: {_WANTED}")
 
 
 def parse_api_source(raw: Any, at: str) -> Grpc:
@@ -121,11 +121,14 @@ def _google_grpc(raw: Any, at: str) -> GoogleGrpc:
             for field in ("root_certs", "private_key", "cert_chain"):
                 source = getattr(ssl, field)
                 if source.WhichOneof("specifier") not in (None, "filename"):
-                    raise InvalidSource(f"{at}.channel_credentials.ssl_credentials.{field}", "want a filename")
+                    raise InvalidSource(
+                        f"{at}.channel_credentials.ssl_credentials.{field}", "want a file name"
+                    )
                 files[field] = source.filename
             return GoogleGrpc(raw.target_uri, tls=True, **files)
         case other:
-            raise InvalidSource(f"{at}.channel_credentials.{other}", "is not implemented: want ssl_credentials")
+            path = f"{at}.channel_credentials.{other}"
+            raise InvalidSource(path, "is not implemented: want ssl_credentials")
 
 
 def fetch_timeout(raw: Any) -> float:
@@ -136,4 +139,5 @@ def fetch_timeout(raw: Any) -> float:
     return float(seconds) or float("inf")
 
 
+_WANTED = "want ads, path_config_source or api_config_source"
 _GRPC_KINDS = ("GRPC", "DELTA_GRPC", "AGGREGATED_GRPC", "AGGREGATED_DELTA_GRPC")

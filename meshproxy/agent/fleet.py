@@ -1,0 +1,72 @@
+"""What the arbiter has told of the workers and their sockets: readiness and admin pages are made of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from dataclasses import dataclass, field
+from typing import Any
+
+from meshloom.meshproxy.control import Message
+from meshloom.runtime.log import Log
+
+log = Log("agent")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    slot: int
+    pid: int
+    state: str
+    """`vacant`, `booting`, `serving`, `draining` or `killed`."""
+    restarts: int
+
+
+@dataclass(slots=True)
+class Fleet:
+    workers: tuple[WorkerView, ...] = ()
+    bound: tuple[dict[str, Any], ...] = ()
+    """Address and port as configured, and `bound_port`."""
+    bind_failures: int = 0
+    bind_faults: tuple[dict[str, Any], ...] = ()
+    draining: bool = False
+    applied: dict[int, int] = field(default_factory=dict)
+    """Version that each worker has told to be in force."""
+    rejected: int = 0
+
+    @property
+    def serving(self) -> bool:
+        """Every worker serves."""
+        return bool(self.workers) and all(worker.state == "serving" for worker in self.workers)
+
+    @property
+    def restarts(self) -> int:
+        return sum(worker.restarts for worker in self.workers)
+
+    def end_orphans(self) -> None:
+        """Ask workers whose arbiter is gone to drain and end: nobody else will."""
+        for worker in self.workers:
+            if worker.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(worker.pid, signal.SIGTERM)
+
+    def hear(self, message: Message) -> None:
+        header = message.header
+        match message.kind:
+            case "workers":
+                self.workers = tuple(WorkerView(**worker) for worker in header["workers"])
+            case "bound":
+                self.bound = tuple(header["listeners"])
+                self.bind_faults = tuple(header["failed"])
+                self.bind_failures += len(header["failed"])
+            case "draining":
+                self.draining = True
+            case "applied":
+                self.applied[header["slot"]] = header["version"]
+            case "rejected":
+                # The agent compiles with the same code, so this is a fault of ours.
+                self.rejected += 1
+                log.error("worker_refused_update", **{k: v for k, v in header.items() if k != "type"})
+            case _:
+                pass
