@@ -1,0 +1,84 @@
+"""Retries, timeouts and faults as in the real Envoy: the answer, the attempts, and the access log's account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.differential.envoy.cases import Ask, Case
+from tests.differential.envoy.failures import RESILIENCE, FailingOrigin
+from tests.differential.envoy.observe import observe
+from tests.support.bootstrap import cluster, fault, file_log, http_listener, router, static, virtual_host
+from tests.support.origin import Origin
+from tests.support.proxies import Proxy, running
+
+pytestmark = pytest.mark.xdist_group("differential-envoy")
+
+LOG = (
+    "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
+    "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER_RAW% "
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %ROUTE_NAME% %REQ(USER-AGENT)%\n"
+)
+LOG_SECONDS = 12.0  # Envoy writes its file every ten seconds at the latest
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    failing = Origin(FailingOrigin())
+    yield failing
+    failing.close()
+
+
+@pytest.fixture(scope="module")
+def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
+    hosts = [virtual_host(*case.routes, domains=[case.host]) for case in RESILIENCE]
+    clusters = [cluster("origin", origin.port), cluster("empty"), cluster("dead", 1)]
+    folder: Path = tmp_path_factory.mktemp("resilience")
+
+    def bootstrap(kind: str) -> dict[str, object]:
+        log = file_log(folder / f"{kind}.log", LOG)
+        return static(
+            [http_listener("l", hosts, http_filters=[fault(), router()], access_log=[log])], clusters
+        )
+
+    flush = ("--file-flush-interval-msec", "50")
+    with (
+        running("meshproxy", bootstrap("meshproxy"), folder / "m") as ours,
+        running("envoy", bootstrap("envoy"), folder / "e", *flush) as envoy,
+    ):
+        yield [ours, envoy]
+
+
+def through(proxy: Proxy, case: Case, ask: Ask, origin: Origin) -> tuple[object, bool]:
+    """What was seen, and whether it took longer than the shortest wait that a case sets up."""
+    tagged = Ask(ask.target, (*ask.headers, ("x-proxy", proxy.kind)), ask.method, ask.body)
+    started = time.monotonic()
+    seen = observe(proxy.port("l"), case.host, tagged, (origin,))
+    upstream = tuple((method, target, body) for method, target, _headers, body in seen.upstream)
+    return (seen.status, seen.headers, seen.body, upstream), time.monotonic() - started > 0.095
+
+
+@pytest.mark.parametrize("case", RESILIENCE, ids=lambda case: case.name)
+def test_same_outcome_as_envoy(case: Case, proxies: list[Proxy], origin: Origin) -> None:
+    for ask in case.asks:
+        ours, envoys = (through(proxy, case, ask, origin) for proxy in proxies)
+        assert ours == envoys, f"{case.name}: {ask}"
+
+
+def test_same_access_log_as_envoy(proxies: list[Proxy], origin: Origin) -> None:
+    """Runs after the cases: both logs hold a line for each request, and the lines are equal."""
+    wanted = sum(len(case.asks) for case in RESILIENCE)
+    logs = [proxy.folder.parent / f"{proxy.kind}.log" for proxy in proxies]
+    deadline = time.monotonic() + LOG_SECONDS
+    while time.monotonic() < deadline and any(len(lines(log)) < wanted for log in logs):
+        time.sleep(0.05)
+    ours, envoys = (sorted(lines(log)) for log in logs)
+    assert ours == envoys
+    assert len(ours) >= wanted
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []

@@ -1,0 +1,121 @@
+"""An upstream that records what it was sent, byte for byte, and answers as the test says."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it arrived: the head's lines, and the body with its framing taken off."""
+
+    method: str
+    target: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    def header(self, name: str) -> str | None:
+        """The values of a header, comma-joined; None where it is absent."""
+        values = [value for key, value in self.headers if key.lower() == name]
+        return ",".join(values) if values else None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Bytes to send, after a wait; then the connection is kept, ended (`close`) or torn down (`reset`)."""
+
+    data: bytes = b""
+    then: str = "keep"
+    wait: float = 0.0
+
+
+def answer(status: int = 200, body: bytes = b"ok", *headers: tuple[str, str]) -> Answer:
+    lines = [
+        f"HTTP/1.1 {status} Scripted",
+        f"Content-Length: {len(body)}",
+        *(f"{k}: {v}" for k, v in headers),
+    ]
+    return Answer("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
+
+
+Script = Callable[[Received], Answer]
+
+
+@dataclass
+class Origin:
+    """Listens on 127.0.0.1 until closed; each connection has a thread of its own."""
+
+    script: Script = lambda _received: answer()
+    received: list[Received] = field(default_factory=list)
+    connections: int = 0
+
+    def __post_init__(self) -> None:
+        origin = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                origin.connections += 1
+                with contextlib.suppress(ConnectionError, EOFError, ValueError):
+                    while serve_one(origin, self.request):
+                        pass
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            request_queue_size = 256
+            block_on_close = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def serve_one(origin: Origin, connection: socket.socket) -> bool:
+    """Answer the next request on a connection; False when the connection is at its end."""
+    received = read_request(connection)
+    if received is None:
+        return False
+    origin.received.append(received)
+    reply = origin.script(received)
+    if reply.wait:
+        time.sleep(reply.wait)  # a slow upstream is what is being tested
+    connection.sendall(reply.data)
+    if reply.then == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return reply.then == "keep"
+
+
+def read_request(connection: socket.socket) -> Received | None:
+    stream = connection.makefile("rb")
+    first = stream.readline()
+    if not first:
+        return None
+    method, target, _version = first.decode("latin-1").rstrip("\r\n").split(" ", 2)
+    headers = []
+    while (line := stream.readline()) not in (b"\r\n", b""):
+        name, _, value = line.decode("latin-1").rstrip("\r\n").partition(":")
+        headers.append((name, value.strip(" ")))
+    return Received(method, target, tuple(headers), read_body(stream, {k.lower(): v for k, v in headers}))
+
+
+def read_body(stream: socket.SocketIO | object, headers: dict[str, str]) -> bytes:
+    read, readline = stream.read, stream.readline  # type: ignore[union-attr]
+    if headers.get("transfer-encoding", "").lower() != "chunked":
+        return bytes(read(int(headers.get("content-length", "0"))))
+    body = b""
+    while size := int(readline().split(b";")[0], 16):
+        body += read(size)
+        readline()
+    while readline() not in (b"\r\n", b""):
+        pass
+    return body
