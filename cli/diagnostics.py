@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import click
 
@@ -17,9 +18,9 @@ class Finding:
     path: str
     message: str
     hint: str = ""
-    object: str = ""
+    about: str = ""
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if value or name == "line"}
 
 

@@ -44,7 +44,8 @@ class Rules:
         self._stub = config_pb2_grpc.ConfigServiceStub(channel)  # type: ignore[no-untyped-call]
 
     def apply(self, request: config_pb2.ApplyRequest) -> config_pb2.ApplyResponse:
-        return self._call(self._stub.Apply, request)
+        response: config_pb2.ApplyResponse = self._call(self._stub.Apply, request)
+        return response
 
     def list(self, kind: str, namespace: str, name: str) -> Sequence[config_pb2.Object]:
         request = config_pb2.ListRequest(kind=kind, namespace=namespace, name=name)
@@ -52,7 +53,9 @@ class Rules:
         return objects
 
     def delete(self, keys: Sequence[config_pb2.ObjectKey]) -> config_pb2.DeleteResponse:
-        return self._call(self._stub.Delete, config_pb2.DeleteRequest(keys=keys))
+        request = config_pb2.DeleteRequest(keys=keys)
+        response: config_pb2.DeleteResponse = self._call(self._stub.Delete, request)
+        return response
 
     def _call(self, method: Any, request: Any) -> Any:
         try:
@@ -63,6 +66,6 @@ class Rules:
 
 def refused(error: grpc.RpcError) -> CliError:
     """A failed call as a message; the exit code says whether anybody answered at all."""
-    code, details = error.code(), error.details()  # type: ignore[attr-defined]
+    code, details = error.code(), error.details()
     gone = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
     return CliError(f"Pilot: {details or code.name}", Exit.UNREACHABLE if gone else Exit.REFUSED)

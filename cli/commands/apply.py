@@ -84,7 +84,7 @@ def finding(diagnostic: config_pb2.Diagnostic) -> Finding:
         path=diagnostic.path,
         message=diagnostic.message,
         hint=diagnostic.hint,
-        object=f"{diagnostic.object.kind}/{diagnostic.object.name}" if diagnostic.object.kind else "",
+        about=f"{diagnostic.object.kind}/{diagnostic.object.name}" if diagnostic.object.kind else "",
     )
 
 

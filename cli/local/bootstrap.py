@@ -25,6 +25,8 @@ class NodeSpec:
     """Container port -> the port its program listens on here."""
     port_map: Mapping[int, int] = field(default_factory=dict)
     """Gateway port -> local port."""
+    bind: str = "127.0.0.1"
+    """What a gateway listens on."""
 
     @property
     def id(self) -> str:
@@ -85,7 +87,7 @@ def _node(node: NodeSpec, upstreams: Upstreams) -> dict[str, Any]:
     if node.app_ports:
         metadata["MESHLOOM_APP_PORTS"] = {str(c): f"127.0.0.1:{p}" for c, p in node.app_ports.items()}
     if node.role == "router":
-        metadata["GATEWAY_BIND"] = "127.0.0.1"
+        metadata["GATEWAY_BIND"] = node.bind
         metadata["MESHLOOM_PORT_MAP"] = {str(g): str(p) for g, p in node.port_map.items()}
     return {"id": node.id, "cluster": f"{node.app}.{node.namespace}", "metadata": metadata}
 

@@ -23,9 +23,10 @@ class Gateway:
     child: Child
     node: NodeSpec
     ports: Mapping[int, int]
+    bind: str
 
     def address(self, port: int) -> str:
-        return f"127.0.0.1:{self.ports[port]}"
+        return f"{self.bind}:{self.ports[port]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,7 @@ class GatewayPlan:
     pilot: str
     mixer: str = ""
     identities: IdentitySource | None = None
+    bind: str = "127.0.0.1"
 
 
 async def start_gateway(
@@ -44,7 +46,7 @@ async def start_gateway(
     """Serves when it returns; raises CliError when it does not come up or a port is taken."""
     pod = claim_pod_ip()
     stack.callback(pod.release)
-    ports = {port: _local_port(local) for port, local in plan.file.ports.items()}
+    ports = {port: _local_port(plan.bind, local) for port, local in plan.file.ports.items()}
     node = NodeSpec(
         role="router",
         ip=pod.ip,
@@ -54,6 +56,7 @@ async def start_gateway(
         labels={"app": OWNER, **plan.file.labels},
         service_account=plan.file.service_account,
         port_map=ports,
+        bind=plan.bind,
     )
     socket = None
     if plan.identities is not None:
@@ -61,16 +64,16 @@ async def start_gateway(
         await plan.identities.serve(node.namespace, node.service_account, socket, stack, beside)
     child = await start_proxy(nanny, node, Upstreams(plan.pilot, socket, plan.mixer), proxies)
     await until_ready(child, node, proxies.logs / f"{node.name}.{node.namespace}.proxy.log")
-    return Gateway(child, node, ports)
+    return Gateway(child, node, ports, plan.bind)
 
 
-def _local_port(asked: int) -> int:
+def _local_port(bind: str, asked: int) -> int:
     if asked == 0:
-        return free_port()
-    if not is_free("127.0.0.1", asked):
+        return free_port(bind)
+    if not is_free(bind, asked):
         raise CliError(
-            f"port {asked} of 127.0.0.1 is taken",
+            f"port {asked} of {bind} is taken or not for us",
             Exit.REFUSED,
-            "name another with --gateway-port GATEWAY:LOCAL, or 0 for any free one",
+            "name another as GATEWAY:LOCAL, or 0 for any free one",
         )
     return asked

@@ -52,15 +52,17 @@ class LocalMesh:
         self.copies: dict[str, Copy] = {}
         self.changed = Latest(0)
         """Counts up whenever a copy changes its phase or another set of copies is wanted."""
-        self._desired: Mapping[Key, Wanted] = {}
+        self._desired: Mapping[Key, Wanted] | None = None
         self._lives: set[asyncio.Task[None]] = set()
         self._failures: dict[Key, Failures] = {}
 
     @property
     def settled(self) -> bool:
         """Every Deployment with a local program has its copies, and all of them serve."""
+        if self._desired is None:
+            return False
         wanted = sum(want.replicas for want in self._desired.values() if want.spec)
-        return bool(self._desired) and len(self.copies) == len(self.ready()) == wanted
+        return len(self.copies) == len(self.ready()) == wanted
 
     def ready(self) -> list[Copy]:
         return [copy for copy in self.copies.values() if copy.phase.value is Phase.READY]
@@ -75,6 +77,10 @@ class LocalMesh:
             message = f"not ready within {within:.0f} s: {', '.join(late) or 'no workload at all'}"
             raise CliError(message, Exit.REFUSED, f"the logs are in {self.around.proxies.logs}") from None
 
+    async def until_known(self) -> None:
+        """Waits for Pilot's first word on what is wanted."""
+        await self.changed.until(lambda _: self._desired is not None)
+
     def want(self, desired: Mapping[Key, Wanted]) -> None:
         """Another set of copies from now on."""
         self._desired = desired
@@ -88,7 +94,7 @@ class LocalMesh:
                 for name, copy in self.copies.items()
                 if not copy.asked_to_stop
             }
-            for action in plan(self._desired, running):
+            for action in plan(self._desired or {}, running):
                 match action:
                     case Start(spec) if not self._failed_lately(spec):
                         copy = Copy(spec, self.around)
@@ -161,8 +167,9 @@ async def local_mesh(options: MeshOptions) -> AsyncIterator[LocalMesh]:
                 beside.start(_never_ends(service, options.home.logs), service.name)
             gateway = await _gateway(options, around, stack, beside)
             mesh = LocalMesh(plane, around, gateway)
-            beside.start(follow_deployments(channel, options.settings, mesh.want), "deployments")
             beside.start(mesh.reconcile(beside), "reconcile")
+            beside.start(follow_deployments(channel, options.settings, mesh.want), "deployments")
+            await mesh.until_known()
             options.home.publish(addresses(mesh, options))
             try:
                 yield mesh

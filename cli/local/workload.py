@@ -23,7 +23,7 @@ from meshloom.cli.local.children import Child, Command, Nanny
 from meshloom.cli.local.companions import Companions, companions
 from meshloom.cli.local.identity import IdentitySource
 from meshloom.cli.local.latest import Latest
-from meshloom.cli.local.probe import Probe, is_up
+from meshloom.cli.local.probe import Probe, is_up, until_up
 from meshloom.cli.local.registration import Assigned, Health, hold
 from meshloom.cli.local.settings import WorkloadSpec
 from meshloom.cli.local.sidecar import (
@@ -70,13 +70,23 @@ class Processes:
 class Copy:
     """One copy. `run` is its whole life; the rest asks about it or hastens it."""
 
-    def __init__(self, spec: WorkloadSpec, around: Surroundings, name: str = "") -> None:
+    def __init__(
+        self,
+        spec: WorkloadSpec,
+        around: Surroundings,
+        *,
+        foreground: bool = False,
+        local_ports: Mapping[int, int] | None = None,
+    ) -> None:
+        """`foreground`: the program has our terminal, and starts only once its sidecar serves."""
         self.spec = spec
-        self.name = name or f"{spec.owner}-{secrets.token_hex(3)}"
+        self.name = f"{spec.owner}-{secrets.token_hex(3)}"
         self.phase = Latest(Phase.STARTING)
         self.ip = ""
         self.processes: Processes | None = None
         self._around = around
+        self._foreground = foreground
+        self._local_ports = local_ports or {}
         self._health = Latest(Health.STARTING)
         self._assigned: Latest[Assigned | None] = Latest(None)
         self._stop = asyncio.Event()
@@ -109,12 +119,12 @@ class Copy:
                 code: int = await life
                 return code
         finally:
-            self._end_processes()
+            self.kill()
             self.phase.put(Phase.ENDED)
 
     async def _live(self, stack: AsyncExitStack, beside: Companions) -> int:
         spec, around = self.spec, self._around
-        ports = {port: free_port() for port in spec.ports}
+        ports = {port: self._local_ports.get(port) or free_port() for port in spec.ports}
         socket = around.proxies.folder / f"{self.name}.{spec.namespace}.sock"
         await around.identities.serve(spec.namespace, spec.service_account, socket, stack, beside)
         node = self._node(ports)
@@ -122,14 +132,21 @@ class Copy:
             hold(around.channel, self._entry(), self._health, self._assigned), "registry"
         )
         assigned = await self._registered()
-        processes = await self._start(node, assigned, ports, socket)
+        upstreams = Upstreams(around.pilot, socket, around.mixer)
+        sidecar = await start_proxy(around.nanny, node, upstreams, around.proxies)
+        if self._foreground:
+            await until_ready(sidecar, node, self._log("proxy"))
+        program = await around.nanny.spawn(self._command(assigned, ports))
+        processes = self.processes = Processes(program, sidecar)
         await self._until_ready(node, processes, ports)
         self._health.put(Health.HEALTHY)
         self.phase.put(Phase.READY)
         if probe := self._probe(ports):
             beside.start(self._watch_health(probe), "health")
-        code = await first_end(processes.program, processes.sidecar)
+        code = await first_end(program, sidecar)
         registration.cancel()  # the stream's end takes the copy out of rotation at once
+        if sidecar.running and code == 0:
+            await sidecar.stop(around.proxies.drain_s + 2.0)
         return code
 
     async def _registered(self) -> Assigned:
@@ -143,23 +160,20 @@ class Copy:
         assert assigned is not None
         return assigned
 
-    async def _start(
-        self, node: NodeSpec, assigned: Assigned, ports: Mapping[int, int], socket: Path
-    ) -> Processes:
-        around, program = self._around, self.spec.program
-        upstreams = Upstreams(around.pilot, socket, around.mixer)
-        sidecar = await start_proxy(around.nanny, node, upstreams, around.proxies)
+    def _command(self, assigned: Assigned, ports: Mapping[int, int]) -> Command:
+        program = self.spec.program
         variables = {"HOSTNAME": self.name, "POD_IP": self.ip, **assigned.env, **self.spec.env, **program.env}
         if ports:
             variables["PORT"] = str(next(iter(ports.values())))
             variables |= {f"PORT_{container}": str(port) for container, port in ports.items()}
-        command = Command(program.argv, environment(variables), program.cwd, self._log("program"))
-        self.processes = Processes(await around.nanny.spawn(command), sidecar)
-        return self.processes
+        log = None if self._foreground else self._log("program")
+        return Command(program.argv, environment(variables), program.cwd, log, tty=self._foreground)
 
     async def _until_ready(self, node: NodeSpec, processes: Processes, ports: Mapping[int, int]) -> None:
         await until_ready(processes.sidecar, node, self._log("proxy"))
-        if probe := self._probe(ports):
+        if (probe := self._probe(ports)) and self._foreground:
+            await until_up(probe)  # however long it takes: it is the user's program
+        elif probe:
             await until_up_or_ended(processes.program, probe, self.name, self._log("program"))
 
     async def _watch_health(self, probe: Probe) -> None:
@@ -181,9 +195,6 @@ class Copy:
             await asyncio.sleep(LEAVE_ROTATION_S)
         await self.processes.sidecar.stop(self._around.proxies.drain_s + 2.0)
         return await self.processes.program.stop(_PROGRAM_STOP_S)
-
-    def _end_processes(self) -> None:
-        self.kill()
 
     def _probe(self, ports: Mapping[int, int]) -> Probe | None:
         return next((Probe("127.0.0.1", port, self.spec.program.ready_path) for port in ports.values()), None)
