@@ -1,4 +1,4 @@
-"""Retries, timeouts and faults as in the real Envoy: the answer, the attempts, and the access log's account."""
+"""Retries, timeouts and faults as in the real Envoy: the answer, the attempts, the access log."""
 
 from __future__ import annotations
 
