@@ -1,8 +1,8 @@
 """Writes the table as Prometheus text or OpenMetrics.
 
 An own writer, because a mesh has 100,000 series: prometheus_client makes an object of each sample and takes
-ten times as long (`bench/mixer`). Parts are some hundred kilobytes each, so that reports are taken in
-between.
+sixty times as long (bench/test_mixer_exposition.py). Parts are some hundred kilobytes each, so that reports
+are taken in between.
 """
 
 from __future__ import annotations
