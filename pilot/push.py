@@ -1,12 +1,12 @@
 """From a change to what every client is told: model, outbound ports, translation, push.
 
-Called by the push loop for each debounced batch of changes. Whoever else depends on the model (the registry
+The push loop calls it for each debounced batch of changes. Whoever else depends on the model (the registry
 tells workloads where services are) subscribes here, and so sees exactly what the proxies were told.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from meshloom.pilot.model.mesh import MeshModel
 from meshloom.pilot.model.outbound_ports import OutboundPorts
@@ -17,7 +17,7 @@ from meshloom.pilot.xds.hub import Hub
 from meshloom.pilot.xds.metrics import PilotMetrics
 from meshloom.runtime.log import Log
 
-Published = Callable[[MeshModel, OutboundPorts], None]
+Told = Callable[[MeshModel, OutboundPorts], Awaitable[None]]
 
 _log = Log("pilot.push")
 
@@ -26,30 +26,23 @@ class Publisher:
     """Holds the model in force. To be used from one thread, the event loop's."""
 
     def __init__(
-        self, hub: Hub, metrics: PilotMetrics, settings: TranslateSettings, start: MeshModel
+        self, hub: Hub, metrics: PilotMetrics, settings: TranslateSettings, told: Sequence[Told] = ()
     ) -> None:
+        """`told` is called with each model, after the proxies' push of it was begun."""
         self._hub = hub
         self._metrics = metrics
         self._settings = settings
-        self._subscribers: list[Published] = []
-        self.model = start
-        self.ports = OutboundPorts().extended(start)
-        self.published = False
-
-    def subscribe(self, told: Published) -> Callable[[], None]:
-        """Calls `told` now and after each publication; the result ends that."""
-        self._subscribers.append(told)
-        told(self.model, self.ports)
-        return lambda: self._subscribers.remove(told)
+        self._told = tuple(told)
+        self.model: MeshModel | None = None
+        self.ports = OutboundPorts()
 
     async def publish(self, model: MeshModel, changed_at: float) -> None:
         """`changed_at` (seconds, monotonic) is when the first change of this model came in."""
         self.model, self.ports = model, self.ports.extended(model)
         self._measure(model)
-        for told in tuple(self._subscribers):
-            told(self.model, self.ports)
         await self._hub.publish(ModelTranslator(model, self.ports, self._settings), changed_at)
-        self.published = True
+        for told in self._told:
+            await told(model, self.ports)
 
     def _measure(self, model: MeshModel) -> None:
         self._metrics.services.set(len(model.services))

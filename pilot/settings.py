@@ -12,7 +12,7 @@ from meshloom.runtime.address import Address, InvalidAddress
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """PEM files of Pilot's own identity and of the roots it accepts clients under; re-read when they change."""
+    """PEM files of Pilot's own identity and of the roots of its clients; read again when they change."""
 
     certificate: Path
     key: Path

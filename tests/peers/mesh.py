@@ -67,7 +67,7 @@ class Mesh:
 async def running_pilot() -> AsyncIterator[Mesh]:
     metrics = PilotMetrics()
     hub = Hub(metrics, "test", time.monotonic)
-    publisher = Publisher(hub, metrics, TranslateSettings(), build_model(()))
+    publisher = Publisher(hub, metrics, TranslateSettings())
     server = grpc.aio.server()
     ads = AdsServer(hub, metrics, time.monotonic, AdsSettings("test"))
     server.add_generic_rpc_handlers((ads.handler(), StatusServer(hub).handler()))

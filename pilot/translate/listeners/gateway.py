@@ -19,8 +19,9 @@ from meshloom.pilot.model.lookup.virtual_services import gateway_virtual_service
 from meshloom.pilot.model.virtual_service import VirtualService
 from meshloom.pilot.translate import tls
 from meshloom.pilot.translate.listeners.draft import ListenerDraft
-from meshloom.pilot.translate.listeners.http import HttpSettings, Side, http_filter
-from meshloom.pilot.translate.listeners.tcp import sni_chains, tcp_chain
+from meshloom.pilot.translate.listeners.http import HttpSettings, http_filter
+from meshloom.pilot.translate.listeners.tcp import TcpSettings, sni_chains, tcp_chain
+from meshloom.pilot.translate.listeners.telemetry import Side
 from meshloom.pilot.translate.resource import Resource
 from meshloom.pilot.translate.routes.gateway import (
     BoundServer,
@@ -146,7 +147,7 @@ def _passthrough_chains(
     bound: BoundServer, scope: RouteScope
 ) -> Iterator[listener_components_pb2.FilterChain]:
     for rule in _rules(bound, scope):
-        yield from sni_chains(rule, f"outbound_0.0.0.0_{scope.port}", scope)
+        yield from sni_chains(rule, _tcp_settings(scope), scope)
 
 
 def _tcp_chains(
@@ -155,10 +156,14 @@ def _tcp_chains(
     """A TCP port has one chain: the first rule's."""
     for bound in servers:
         for rule in _rules(bound, scope):
-            chain = tcp_chain(rule, f"outbound_0.0.0.0_{scope.port}", scope)
+            chain = tcp_chain(rule, _tcp_settings(scope), scope)
             if chain is not None:
                 yield chain
                 return
+
+
+def _tcp_settings(scope: RouteScope) -> TcpSettings:
+    return TcpSettings(Side.EDGE, f"outbound_0.0.0.0_{scope.port}", scope.traits, scope.model.config)
 
 
 def _rules(bound: BoundServer, scope: RouteScope) -> list[MeshObject[VirtualService]]:

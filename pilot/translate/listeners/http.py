@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from typing import Any
 
 from envoy.config.listener.v3 import listener_components_pb2
 from envoy.config.route.v3 import route_pb2
@@ -17,21 +17,20 @@ from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from meshloom.pilot.model.mesh_config import MeshConfig
 from meshloom.pilot.translate.listeners.access_log import access_logs
-from meshloom.pilot.translate.protos import ads, boolean, pack, pack_struct
+from meshloom.pilot.translate.listeners.telemetry import (
+    METADATA_EXCHANGE,
+    STATS_FILTER,
+    Side,
+    peer_metadata,
+    stats,
+)
+from meshloom.pilot.translate.protos import ads, boolean, pack
 from meshloom.pilot.translate.routes.faults import CORS_FILTER, FAULT_FILTER
 from meshloom.pilot.translate.traits import Traits
 
 HCM_FILTER = "envoy.filters.network.http_connection_manager"
 _SERVER_NAME = "istio-envoy"
 _Manager = http_connection_manager_pb2.HttpConnectionManager
-
-
-class Side(Enum):
-    """Where a listener stands: OUTBOUND and INBOUND of a sidecar, EDGE of a gateway."""
-
-    OUTBOUND = "outbound"
-    INBOUND = "inbound"
-    EDGE = "edge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +79,13 @@ def http_filters(settings: HttpSettings) -> list[http_connection_manager_pb2.Htt
     own = settings.traits.own
     filters = []
     if own:
-        filters.append(_typed_struct("istio.metadata_exchange", "io.istio.http.peer_metadata.Config"))
+        filters.append(_named(METADATA_EXCHANGE, peer_metadata(settings.side)))
     if settings.side is not Side.INBOUND:
         filters.append(_filter(FAULT_FILTER, fault_pb2.HTTPFault()))
         if not own:
             filters.append(_filter(CORS_FILTER, cors_pb2.Cors()))
     if own:
-        filters.append(_typed_struct("istio.stats", "stats.PluginConfig"))
+        filters.append(_named(STATS_FILTER, stats(settings.side)))
     filters.append(_filter("envoy.filters.http.router", router_pb2.Router()))
     return filters
 
@@ -107,5 +106,5 @@ def _filter(name: str, config: Message) -> http_connection_manager_pb2.HttpFilte
     return http_connection_manager_pb2.HttpFilter(name=name, typed_config=pack(config))
 
 
-def _typed_struct(name: str, type_name: str) -> http_connection_manager_pb2.HttpFilter:
-    return http_connection_manager_pb2.HttpFilter(name=name, typed_config=pack_struct(type_name, {}))
+def _named(name: str, config: Any) -> http_connection_manager_pb2.HttpFilter:
+    return http_connection_manager_pb2.HttpFilter(name=name, typed_config=config)

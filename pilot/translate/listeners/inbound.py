@@ -20,8 +20,9 @@ from meshloom.pilot.model.peer_authentication import MtlsMode
 from meshloom.pilot.model.protocol import Protocol
 from meshloom.pilot.translate import names, tls
 from meshloom.pilot.translate.listeners.draft import ListenerDraft
-from meshloom.pilot.translate.listeners.http import HttpSettings, Side, http_filter
-from meshloom.pilot.translate.listeners.tcp import tcp_filter
+from meshloom.pilot.translate.listeners.http import HttpSettings, http_filter
+from meshloom.pilot.translate.listeners.tcp import TcpSettings, tcp_filters
+from meshloom.pilot.translate.listeners.telemetry import Side
 from meshloom.pilot.translate.proxy import HostPort
 from meshloom.pilot.translate.traits import Traits
 
@@ -50,7 +51,7 @@ def _chains(
 ) -> Iterator[listener_components_pb2.FilterChain]:
     filters = _filters(port, traits, config)
     if port.mode is MtlsMode.DISABLE or (port.mode is MtlsMode.PERMISSIVE and not traits.mesh_tls):
-        yield _Chain(name=f"inbound_{port.number}", filters=[filters])
+        yield _Chain(name=f"inbound_{port.number}", filters=filters)
         return
     domains = (config.trust_domain, *config.trust_domain_aliases)
     secure = _Match(transport_protocol="tls")
@@ -59,19 +60,18 @@ def _chains(
     yield _Chain(
         name=f"inbound_{port.number}_mtls",
         filter_chain_match=secure,
-        filters=[filters],
+        filters=filters,
         transport_socket=tls.mesh_downstream(domains, _alpn(port.protocol, traits)),
     )
     if port.mode is not MtlsMode.PERMISSIVE:
         return
-    opaque = tcp_filter(names.inbound(port.number), names.inbound(port.number), config)
     yield _Chain(
         name=f"inbound_{port.number}_tls",
         filter_chain_match=_Match(transport_protocol="tls"),
-        filters=[opaque],
+        filters=_opaque(port, traits, config),
     )
     yield _Chain(
-        name=f"inbound_{port.number}", filter_chain_match=_Match(transport_protocol=_PLAIN), filters=[filters]
+        name=f"inbound_{port.number}", filter_chain_match=_Match(transport_protocol=_PLAIN), filters=filters
     )
 
 
@@ -82,22 +82,25 @@ def _alpn(protocol: Protocol, traits: Traits) -> tuple[str, ...]:
     return ("http/1.1", "istio") if traits.own else ("h2", "http/1.1", "istio")
 
 
-def _filters(port: InboundPort, traits: Traits, config: MeshConfig) -> listener_components_pb2.Filter:
+def _filters(port: InboundPort, traits: Traits, config: MeshConfig) -> list[listener_components_pb2.Filter]:
     if not traits.routes_http(port.protocol):
-        return tcp_filter(names.inbound(port.number), names.inbound(port.number), config)
+        return _opaque(port, traits, config)
     settings = HttpSettings(
-        Side.INBOUND, f"inbound_0.0.0.0_{port.number}", traits, config, routes=_routes(port, traits)
+        Side.INBOUND, f"inbound_0.0.0.0_{port.number}", traits, config, routes=_routes(port)
     )
-    return http_filter(settings)
+    return [http_filter(settings)]
 
 
-def _routes(port: InboundPort, traits: Traits) -> route_pb2.RouteConfiguration:
+def _opaque(port: InboundPort, traits: Traits, config: MeshConfig) -> list[listener_components_pb2.Filter]:
+    name = names.inbound(port.number)
+    return tcp_filters(name, TcpSettings(Side.INBOUND, name, traits, config))
+
+
+def _routes(port: InboundPort) -> route_pb2.RouteConfiguration:
     """Everything to the workload, without a timeout: the caller's side sets those."""
     route = route_components_pb2.Route(name="default", match=route_components_pb2.RouteMatch(prefix="/"))
     route.route.cluster = names.inbound(port.number)
     route.route.timeout.CopyFrom(duration_pb2.Duration())
-    if not traits.own:
-        route.route.max_stream_duration.max_stream_duration.CopyFrom(duration_pb2.Duration())
-        route.route.max_stream_duration.grpc_timeout_header_max.CopyFrom(duration_pb2.Duration())
+    route.route.max_stream_duration.grpc_timeout_header_max.CopyFrom(duration_pb2.Duration())
     host = route_components_pb2.VirtualHost(name=f"inbound|http|{port.number}", domains=["*"], routes=[route])
     return route_pb2.RouteConfiguration(name=names.inbound(port.number), virtual_hosts=[host])

@@ -11,8 +11,9 @@ from meshloom.pilot.model.mesh import Service, ServicePort
 from meshloom.pilot.model.virtual_service import VirtualService
 from meshloom.pilot.translate import names
 from meshloom.pilot.translate.listeners.draft import ListenerDraft
-from meshloom.pilot.translate.listeners.http import HttpSettings, Side, http_filter
-from meshloom.pilot.translate.listeners.tcp import sni_chains, tcp_chain, tcp_filter
+from meshloom.pilot.translate.listeners.http import HttpSettings, http_filter
+from meshloom.pilot.translate.listeners.tcp import TcpSettings, sni_chains, tcp_chain, tcp_filters
+from meshloom.pilot.translate.listeners.telemetry import Side
 from meshloom.pilot.translate.routes.rules import RouteScope
 
 
@@ -31,14 +32,15 @@ def opaque_service(
     """Not routed as HTTP: by SNI where rules say so, else to where TCP rules say, else home."""
     at_port = replace(scope, port=port.number)
     home = names.outbound(service.hostname, port.number)
+    settings = TcpSettings(Side.OUTBOUND, home, scope.traits, scope.model.config)
     chains: list[listener_components_pb2.FilterChain] = []
     rest: listener_components_pb2.FilterChain | None = None
     if rule is not None and port.protocol.is_tls:
-        chains.extend(sni_chains(rule, home, at_port))
+        chains.extend(sni_chains(rule, settings, at_port))
     elif rule is not None:
-        rest = tcp_chain(rule, home, at_port)
+        rest = tcp_chain(rule, settings, at_port)
     if rest is None:
-        rest = listener_components_pb2.FilterChain(filters=[tcp_filter(home, home, scope.model.config)])
+        rest = listener_components_pb2.FilterChain(filters=tcp_filters(home, settings))
     return ListenerDraft.of([*chains, rest], base_pb2.OUTBOUND)
 
 

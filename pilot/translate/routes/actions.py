@@ -72,8 +72,9 @@ def _forward(rule: HttpRoute, to: Forwarding) -> route_components_pb2.RouteActio
     _limits(made, rule, to)
     _split(made, rule, to)
     _rewrite(made, rule)
-    for mirror in _mirrors(rule):
-        _add_mirror(made, mirror, to)
+    if not to.traits.own:
+        for mirror in _mirrors(rule):
+            _add_mirror(made, mirror, to)
     return made
 
 
@@ -81,11 +82,9 @@ def _limits(made: route_components_pb2.RouteAction, rule: HttpRoute, to: Forward
     """No timeout unless the rule has one: Envoy's own default of 15 s is not Istio's."""
     limit = duration(rule.timeout) if rule.timeout else duration_pb2.Duration()
     made.timeout.CopyFrom(limit)
-    if not to.traits.own:
-        made.max_stream_duration.max_stream_duration.CopyFrom(
-            limit if to.traits.grpc else duration_pb2.Duration()
-        )
-        made.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
+    made.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
+    if to.traits.grpc and rule.timeout:
+        made.max_stream_duration.max_stream_duration.CopyFrom(limit)  # gRPC knows no other timeout
     retries = retry_policy(rule.retries, to.config.default_http_retry_policy)
     if retries is not None:
         made.retry_policy.CopyFrom(retries)
