@@ -41,7 +41,7 @@ class Document(Value, frozen=True):
     @property
     def first_line(self) -> int:
         """The file's line of the first text that is no comment."""
-        for number, line in enumerate(self.text.splitlines()):
+        for number, line in enumerate(self.text.split("\n")):
             if line.strip() and not line.lstrip().startswith("#"):
                 return self.offset + number + 1
         return self.offset + 1

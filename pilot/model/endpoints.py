@@ -45,7 +45,7 @@ def name_ports(
     }
     for workload in workloads:
         known = names.get((workload.namespace, workload.owner))
-        if not known or all(port.name for port in workload.ports):
+        if not known:
             yield workload
             continue
         named = {port.number: port.name or known.get(port.number, "") for port in workload.ports}
