@@ -1,0 +1,137 @@
+"""Two real Envoys as sidecars of our Pilot speak mutual TLS to each other, with identities of our CA."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import aiohttp
+import pytest
+from meshloom.auth.ca.authority import Authority
+from meshloom.auth.spiffe import Identity
+from meshloom.pilot.model.base import Namespace
+from meshloom.pilot.model.mesh import TlsMode, Workload, WorkloadPort
+from meshloom.pilot.model.outbound_ports import HTTP_PROXY_PORT
+from meshloom.runtime.address import Address
+from meshloom.runtime.http import Request, Response, serve_http
+
+from tests.peers.envoy import Envoy, Node, pod_ip, running_envoy
+from tests.peers.identity import make_authority, sds_socket
+from tests.peers.mesh import Mesh, running_pilot
+
+CLIENT = Identity("cluster.local", "default", "front")
+SERVER = Identity("cluster.local", "default", "orders")
+ORDERS = """
+apiVersion: v1
+kind: Service
+metadata: {name: orders}
+spec:
+  selector: {app: orders}
+  ports: [{name: http, port: 80, targetPort: 8080}]
+"""
+
+
+def peer_authentication(mode: str) -> str:
+    return f"""
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {{name: default}}
+spec: {{mtls: {{mode: {mode}}}}}
+"""
+
+
+@dataclass
+class Pair:
+    mesh: Mesh
+    folder: Path
+    client_ip: str
+    server_ip: str
+    http: aiohttp.ClientSession
+
+    async def call(self) -> tuple[int, Mapping[str, str]]:
+        """Through both sidecars; the headers are what the program behind the second one saw."""
+        url = f"http://{self.client_ip}:{HTTP_PROXY_PORT}/"
+        async with self.http.get(url, headers={"host": "orders"}) as answer:
+            return answer.status, json.loads(await answer.text()) if answer.status == 200 else {}
+
+    async def call_in_plaintext(self) -> int:
+        async with self.http.get(f"http://{self.server_ip}:8080/") as answer:
+            return answer.status
+
+
+@asynccontextmanager
+async def _pair(mode: str, folder: Path) -> AsyncIterator[Pair]:
+    async def answer(request: Request) -> Response:
+        return Response(json.dumps(dict(request.headers)).encode(), content_type="application/json")
+
+    authority = make_authority()
+    async with AsyncExitStack() as stack:
+        mesh = await stack.enter_async_context(running_pilot())
+        app = await stack.enter_async_context(serve_http(Address("127.0.0.1", 0), answer))
+        server_ip, client_ip = pod_ip(), pod_ip()
+        await mesh.run([_orders(server_ip)])
+        await mesh.apply(ORDERS, peer_authentication(mode))
+        ports = {"MESHLOOM_APP_PORTS": {"8080": str(app)}}
+        for identity, ip, metadata in ((SERVER, server_ip, ports), (CLIENT, client_ip, {})):
+            await stack.enter_async_context(_sidecar(mesh, authority, identity, ip, metadata, folder))
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        yield Pair(mesh, folder, client_ip, server_ip, http)
+
+
+def _orders(address: str) -> Workload:
+    return Workload(
+        name="orders-v1",
+        namespace=Namespace("default"),
+        address=address,
+        labels={"app": "orders"},
+        ports=(WorkloadPort(8080, "http"),),
+        service_account="orders",
+        tls_mode=TlsMode.ISTIO,
+    )
+
+
+@asynccontextmanager
+async def _sidecar(
+    mesh: Mesh,
+    authority: Authority,
+    identity: Identity,
+    ip: str,
+    metadata: Mapping[str, object],
+    folder: Path,
+) -> AsyncIterator[Envoy]:
+    account = identity.service_account
+    node = Node("sidecar", ip, f"{account}-v1", "default", {"SERVICE_ACCOUNT": account, **metadata})
+    async with (
+        sds_socket(authority, identity) as socket,
+        running_envoy(node, mesh.port, folder, delta=True, sds_socket=socket) as envoy,
+    ):
+        yield envoy
+
+
+async def test_a_permissive_workload_takes_both_and_knows_who_calls(tmp_path: Path) -> None:
+    async with _pair("PERMISSIVE", tmp_path) as pair:
+        status, seen = await pair.call()
+
+        assert status == 200
+        assert f"URI={CLIENT}" in seen["x-forwarded-client-cert"]
+        assert f"By={SERVER}" in seen["x-forwarded-client-cert"]
+        assert await pair.call_in_plaintext() == 200
+        assert pair.mesh.refusals() == []
+
+
+async def test_a_strict_workload_closes_plaintext_connections(tmp_path: Path) -> None:
+    async with _pair("STRICT", tmp_path) as pair:
+        assert (await pair.call())[0] == 200
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await pair.call_in_plaintext()
+
+
+async def test_without_mutual_tls_nobody_is_known(tmp_path: Path) -> None:
+    async with _pair("DISABLE", tmp_path) as pair:
+        status, seen = await pair.call()
+        assert status == 200
+        assert "x-forwarded-client-cert" not in seen
+        assert await pair.call_in_plaintext() == 200
