@@ -33,8 +33,8 @@ class ImageFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class GatewayFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    labels: dict[str, str] = {"istio": "ingressgateway"}
-    ports: dict[int, int] = {80: 0}
+    labels: dict[str, str] = msgspec.field(default_factory=lambda: {"istio": "ingressgateway"})
+    ports: dict[int, int] = msgspec.field(default_factory=lambda: {80: 0})
     namespace: str = "istio-system"
     service_account: str = msgspec.field(name="serviceAccount", default="istio-ingressgateway")
 
