@@ -20,9 +20,11 @@ from meshloom.pilot.ingest.parse import DEFAULT_NAMESPACE, Accepted, Parsed, par
 from meshloom.pilot.ingest.retain import View, merge_views, next_view
 from meshloom.pilot.model.base import Namespace, ObjectKey, Value
 from meshloom.pilot.model.build import AnyObject
-from meshloom.pilot.store.base import RuleStore
+from meshloom.pilot.store.base import RuleStore, StoreError
 from meshloom.pilot.store.text import dump_yaml
+from meshloom.runtime.log import Log
 
+_log = Log("pilot.configuration")
 _HISTORY = 4096  # changes kept for watchers that come back
 
 
@@ -120,10 +122,20 @@ class Configuration:
         )
 
     async def run(self, interval_s: float) -> None:
-        """Notices what others change, in files and in the store, until cancelled."""
+        """Notices what others change, in files and in the store, until cancelled.
+
+        A disk that cannot be read is on record once, and tried again: what is in force stays so.
+        """
+        failed = False
         while True:
             await asyncio.sleep(interval_s)
-            await self.poll()
+            try:
+                await self.poll()
+                failed = False
+            except (OSError, StoreError) as error:
+                if not failed:
+                    _log.error("configuration_unreadable", reason=str(error))
+                failed = True
 
     async def poll(self) -> bool:
         """Takes in what changed on disk; whether anything in force did."""

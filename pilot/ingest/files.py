@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from meshloom.pilot.ingest.diagnostic import Diagnostic, Severity
@@ -16,6 +17,9 @@ SUFFIXES = (".yaml", ".yml", ".json")
 _NOT_OURS = frozenset({"meshloom.yaml", "meshloom.yml"})
 _MESH_CONFIG = frozenset({"mesh.yaml", "mesh.yml"})
 
+# Not every editor renames: a file this young may still be half written, and is read at the next poll.
+_SETTLED_NS = 50_000_000
+
 Stamp = tuple[int, int, int]
 
 
@@ -27,12 +31,19 @@ class _Read(Value, frozen=True):
 class FileSource:
     """Blocks for as long as the changed files take to read; the event loop calls `poll` in a thread."""
 
-    def __init__(self, root: Path, leave_out: frozenset[str] = frozenset()) -> None:
-        """`leave_out` names subdirectories that belong to somebody else, such as a rule store."""
+    def __init__(
+        self,
+        root: Path,
+        leave_out: frozenset[str] = frozenset(),
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Reads all there is. `leave_out` names subdirectories that belong to somebody else, such as a rule
+        store. Raises OSError for a directory that cannot be listed."""
         self._root = root
         self._leave_out = leave_out
+        self._now_ns = now_ns
         self._read: dict[Path, _Read] = {}
-        self.poll()
+        self._take_in(dict(self._find()))
 
     @property
     def views(self) -> tuple[View, ...]:
@@ -40,10 +51,20 @@ class FileSource:
         return tuple(self._read[path].view for path in sorted(self._read))
 
     def poll(self) -> bool:
-        """Reads what changed since the last time; whether anything did."""
-        found = dict(self._find())
+        """Reads what changed since the last time; whether anything did. Raises OSError for a directory that
+        cannot be listed, and then keeps what it has."""
+        return self._take_in({path: stamp for path, stamp in self._find() if self._settled(path, stamp)})
+
+    def _settled(self, path: Path, stamp: Stamp) -> bool:
+        """Whether a file is as read, or has been left alone for a moment."""
+        known = self._read.get(path)
+        return (known is not None and known.stamp == stamp) or not 0 <= self._now_ns() - stamp[
+            0
+        ] < _SETTLED_NS
+
+    def _take_in(self, found: Mapping[Path, Stamp]) -> bool:
         changed = False
-        for path in self._read.keys() - found.keys():
+        for path in [path for path in self._read if path not in found and not path.exists()]:
             del self._read[path]
             changed = True
         for path, stamp in found.items():
@@ -59,11 +80,15 @@ class FileSource:
 
 def yaml_files(root: Path, leave_out: frozenset[str] = frozenset()) -> Iterator[Path]:
     """Every file of ours below `root`, hidden ones and symlinked directories left out, in a stable order."""
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_raise):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in leave_out)
         for name in sorted(names):
             if name.endswith(SUFFIXES) and not name.startswith(".") and name not in _NOT_OURS:
                 yield Path(folder, name)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def parse_file(path: Path, namespace: Namespace = DEFAULT_NAMESPACE) -> Parsed:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
 from meshloom.pilot.model.base import Hostname, MeshObject
 from meshloom.pilot.model.delegates import inline_delegates
 from meshloom.pilot.model.destination_rule import DestinationRule
@@ -49,9 +50,9 @@ T = TypeVar("T")
 def build_model(
     objects: Iterable[AnyObject], workloads: Sequence[Workload] = (), domain: str = "cluster.local"
 ) -> MeshModel:
-    """`objects` have unique keys; the last MeshConfig wins; `workloads` are the registered ones."""
+    """`objects` have unique keys; of MeshConfigs, younger fields win; `workloads` are the registered ones."""
     by_type = _group(objects)
-    config = next((o.spec for o in reversed(_of(by_type, MeshConfig))), MeshConfig())
+    config = _overlaid([item.spec for item in _of(by_type, MeshConfig)])
     services = declare_services(_of(by_type, KubernetesService), _of(by_type, ServiceEntry), config, domain)
     deployments = _of(by_type, Deployment)
     everyone = (*name_ports(workloads, deployments), *declared_workloads(_of(by_type, WorkloadEntry)))
@@ -75,6 +76,17 @@ def build_model(
         secrets={secret.key: secret for secret in _of(by_type, Secret)},
         config_maps={config_map.key: config_map for config_map in _of(by_type, ConfigMap)},
     )
+
+
+def _overlaid(configs: Iterable[MeshConfig]) -> MeshConfig:
+    """A field that a later one leaves at its default keeps what an earlier one said."""
+    default = MeshConfig()
+    said: dict[str, object] = {}
+    for config in configs:
+        for name in MeshConfig.__struct_fields__:
+            if (value := getattr(config, name)) != getattr(default, name):
+                said[name] = value
+    return msgspec.structs.replace(default, **said)
 
 
 def _group(objects: Iterable[AnyObject]) -> Mapping[type, list[AnyObject]]:
