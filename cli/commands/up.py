@@ -28,6 +28,7 @@ _SETTLED_WITHIN_S = 120.0
 )
 @click.option("--trust-domain", default="cluster.local", show_default=True)
 @click.option("--store", default="", metavar="sqlite:PATH|dir", help="Keep applied objects after the end.")
+@click.option("--proxy", default="", metavar="PROGRAM", help="An Envoy to run in place of meshproxy.")
 @click.option("--log-level", default="warning", show_default=True)
 @output_option
 def command(
@@ -37,6 +38,7 @@ def command(
     ports: Sequence[str],
     trust_domain: str,
     store: str,
+    proxy: str,
     log_level: str,
     output: str,
 ) -> None:
@@ -82,7 +84,7 @@ def command(
             door.labels, {**door.ports, **port_map(ports)}, door.namespace, door.service_account
         )
     with MeshHome(home()) as folder:
-        options = MeshOptions(settings, folder, trust_domain, door, store)
+        options = MeshOptions(settings, folder, trust_domain, door, store, proxy)
         asyncio.run(until_stopped(lambda: serve(options, output)))
 
 

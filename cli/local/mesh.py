@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grpc
@@ -42,6 +42,8 @@ class MeshOptions:
     gateway: GatewayFile | None = None
     store: str = ""
     """Where applied objects are kept; empty: in a database of the mesh's folder, made anew for this run."""
+    proxy: str = ""
+    """Another proxy than meshproxy: a program that takes Envoy's bootstrap and flags."""
 
 
 class LocalMesh:
@@ -210,8 +212,13 @@ def _surroundings(
         identities=identities,
         pilot=plane.pilot.at("grpc"),
         mixer=plane.mixer.at("grpc"),
-        proxies=ProxySettings(folder, options.home.logs),
+        proxies=_proxies(options, folder),
     )
+
+
+def _proxies(options: MeshOptions, folder: Path) -> ProxySettings:
+    proxies = ProxySettings(folder, options.home.logs)
+    return replace(proxies, command=(options.proxy,)) if options.proxy else proxies
 
 
 async def _gateway(

@@ -26,13 +26,15 @@ class ProxySettings:
     concurrency: int = 1
     drain_s: int = 5
     log_level: str = "warning"
+    command: tuple[str, ...] = (sys.executable, "-m", "meshloom.meshproxy")
+    """meshproxy, or any other proxy that takes Envoy's bootstrap and flags."""
 
 
 async def start_proxy(nanny: Nanny, node: NodeSpec, upstreams: Upstreams, settings: ProxySettings) -> Child:
     """Starts it; `until_ready` says when it serves."""
     path = settings.folder / f"{node.name}.{node.namespace}.json"
     path.write_text(bootstrap(node, upstreams))
-    argv = [sys.executable, "-m", "meshloom.meshproxy", "-c", str(path)]
+    argv = [*settings.command, "-c", str(path), "--disable-hot-restart"]
     argv += ["--concurrency", str(settings.concurrency), "--drain-time-s", str(settings.drain_s)]
     argv += ["-l", settings.log_level]
     log = settings.logs / f"{node.name}.{node.namespace}.proxy.log"
