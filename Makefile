@@ -75,6 +75,7 @@ lock: ## resolve requirements.lock and tools/peers.lock anew
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --group build --group dev --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 tools/peers.in -o tools/peers.lock
 
-generate: setup ## regenerate the code made from protos and from the list of xDS fields
+generate: setup ## regenerate the code and pages made from protos, the list of xDS fields and the metrics
 	python tools/gen_api.py
 	python tools/gen_xds.py
+	python tools/gen_metrics.py

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-GENERATORS = ("tools/gen_api.py", "tools/gen_xds.py")
-GENERATED = ("api", "fastpath/rust/xds", "docs/compatibility.md")
+GENERATORS = ("tools/gen_api.py", "tools/gen_xds.py", "tools/gen_metrics.py")
+GENERATED = ("api", "fastpath/rust/xds", "docs/compatibility.md", "docs/metrics.md")
 
 
 def digest() -> str:
