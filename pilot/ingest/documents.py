@@ -78,11 +78,12 @@ class Document(Value, frozen=True):
 
 def split_documents(text: str) -> Iterator[Document]:
     """The documents of a file that hold anything but comments."""
-    start = 0
+    start = offset = 0
     for marker in _MARKER.finditer(text):
-        yield from _document(text, start, marker.start())
+        yield from _document(text[start : marker.start()], offset)
+        offset += text.count("\n", start, marker.end())
         start = marker.end()
-    yield from _document(text, start, len(text))
+    yield from _document(text[start:], offset)
 
 
 def normalised(value: Any) -> Any:
@@ -94,11 +95,10 @@ def normalised(value: Any) -> Any:
     return value
 
 
-def _document(text: str, start: int, end: int) -> Iterator[Document]:
-    part = text[start:end]
-    lines = (line.lstrip() for line in part.splitlines())
+def _document(text: str, offset: int) -> Iterator[Document]:
+    lines = (line.lstrip() for line in text.splitlines())
     if any(line and not line.startswith(("#", "%")) for line in lines):
-        yield Document(part, text.count("\n", 0, start))
+        yield Document(text, offset)
 
 
 def _quote_ipv6(text: str) -> str:

@@ -95,4 +95,4 @@ class LabelSelector(Schema, frozen=True):
 
 def labels_match(selector: Labels, labels: Labels) -> bool:
     """Every pair of `selector` is in `labels`; an empty selector matches everything."""
-    return all(labels.get(name) == value for name, value in selector.items())
+    return selector.items() <= labels.items()

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
-from meshloom.pilot.model.base import MeshObject, Namespace, ObjectKey, labels_match
+from meshloom.pilot.model.base import Labels, MeshObject, Namespace, ObjectKey, labels_match
 from meshloom.pilot.model.kubernetes import Deployment
 from meshloom.pilot.model.mesh import (
     Endpoint,
@@ -78,27 +78,41 @@ def select_endpoints(
     services: Iterable[Service], entries: Sequence[MeshObject[ServiceEntry]], workloads: Iterable[Workload]
 ) -> Mapping[ServicePortKey, tuple[Endpoint, ...]]:
     """Every port of every service has a key, with no endpoints where nothing serves it."""
-    by_namespace: dict[Namespace, list[Workload]] = defaultdict(list)
-    for workload in workloads:
-        by_namespace[workload.namespace].append(workload)
+    index = _LabelIndex(workloads)
     by_key: dict[ObjectKey, MeshObject[ServiceEntry]] = {entry.key: entry for entry in entries}
     chosen: dict[ServicePortKey, tuple[Endpoint, ...]] = {}
     for service in services:
-        serving = _serving(service, by_key.get(service.key), by_namespace[service.namespace])
+        serving = _serving(service, by_key.get(service.key), index)
         for port in service.ports:
             key = ServicePortKey(service.namespace, service.hostname, port.number)
             chosen[key] = tuple(_at_port(service, port, serving))
     return chosen
 
 
-def _serving(
-    service: Service, entry: MeshObject[ServiceEntry] | None, neighbours: Sequence[Workload]
-) -> list[Workload]:
+class _LabelIndex:
+    """Workloads by namespace and by each of their labels: selecting looks at the fewest it can."""
+
+    def __init__(self, workloads: Iterable[Workload]) -> None:
+        self._all: dict[Namespace, list[Workload]] = defaultdict(list)
+        self._by_label: dict[tuple[Namespace, str, str], list[Workload]] = defaultdict(list)
+        for workload in workloads:
+            self._all[workload.namespace].append(workload)
+            for name, value in workload.labels.items():
+                self._by_label[workload.namespace, name, value].append(workload)
+
+    def select(self, namespace: Namespace, selector: Labels) -> list[Workload]:
+        """In the order in which the workloads were given."""
+        candidates = [self._by_label.get((namespace, *pair), []) for pair in selector.items()]
+        fewest = min(candidates, key=len) if candidates else self._all.get(namespace, [])
+        return [workload for workload in fewest if labels_match(selector, workload.labels)]
+
+
+def _serving(service: Service, entry: MeshObject[ServiceEntry] | None, index: _LabelIndex) -> list[Workload]:
     """The workloads behind a service, each once."""
     if service.alias_of:
         return [_external(service, service.alias_of)]
     if service.selector is not None:
-        return [workload for workload in neighbours if labels_match(service.selector, workload.labels)]
+        return index.select(service.namespace, service.selector)
     if entry is None:
         return []
     if entry.spec.endpoints:

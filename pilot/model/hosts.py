@@ -16,6 +16,9 @@ def resolve_host(host: str, rule_namespace: Namespace, domain: str) -> Hostname:
 
 
 def is_ip(host: str) -> bool:
+    # An address ends in a digit or has a colon; few names do, and this is asked for every destination.
+    if ":" not in host and not host[-1:].isdigit():
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

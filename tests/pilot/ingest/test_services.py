@@ -79,7 +79,7 @@ async def eventually(condition: Callable[[], bool], within: float = 5.0) -> None
 
 def reason(error: grpc.aio.AioRpcError) -> str:
     """The structured reason of a failed call."""
-    trailing: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[call-overload]
+    trailing: dict[str, Any] = dict(error.trailing_metadata() or ())  # type: ignore[arg-type]
     status = status_pb2.Status.FromString(trailing["grpc-status-details-bin"])
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
