@@ -51,10 +51,10 @@ class Codec:
         framed = b"".join(struct.pack(">I", len(piece)) + piece for piece in pieces)
         self._ask.write(struct.pack(">BBI", ROLES[role], 1, len(pieces)) + framed)
         self._ask.flush()
-        return _outcome(json.loads(self._answer.readline()))
+        return _outcome(json.loads(self._answer.readline()), is_server=role == "server")
 
 
-def _outcome(events: Sequence[Json]) -> Outcome:
+def _outcome(events: Sequence[Json], *, is_server: bool) -> Outcome:
     head: Json | None = None
     body, trailers, interim, complete = b"", Fields(), [], False
     for event in events:
@@ -73,7 +73,7 @@ def _outcome(events: Sequence[Json]) -> Outcome:
                 complete = True
                 break
     if head is None:
-        return Outcome(interim=tuple(interim))
+        return Outcome() if is_server else fault("NoAnswer")
     return Outcome(_start(head), _fields(head["fields"]), body, trailers, complete, tuple(interim))
 
 
