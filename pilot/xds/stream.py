@@ -1,9 +1,10 @@
 """One proxy's ADS stream as a machine without sockets: requests and snapshots in, the next response out.
 
-The order of a push: clusters, endpoints, secrets, listeners, routes; a type is only sent once the types
-before it are answered, so that no route ever names a cluster the proxy does not have. Then, once all of
-that is answered, what is no longer referred to is taken away. A newer snapshot at any point replaces the
-one under way (latest wins), so a slow proxy holds one snapshot, never a queue.
+The order of a push: clusters, endpoints, secrets, listeners, routes. Listeners and routes wait until
+clusters and endpoints are answered, so that no route ever names a cluster the proxy does not have: Envoy
+acknowledges clusters when they are warm, which is why endpoints must not wait for that. Then, once
+everything is answered, what is no longer referred to is taken away. A newer snapshot at any point replaces
+the one under way (latest wins), so a slow proxy holds one snapshot, never a queue.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ from meshloom.pilot.translate.snapshot import EMPTY, Snapshot
 from meshloom.pilot.xds.dialect import Dialect, Draft, Reply, Request
 from meshloom.pilot.xds.subscription import Phase, Sent, Subscription, accepted_at, answer_deadline
 
-ACK_PATIENCE = 10.0  # seconds until an unanswered response no longer holds up others
+# Seconds until an unanswered response no longer holds up others. Short, because Envoy answers for clusters only
+# when they are warm, and they may be waiting for the very endpoints that are held up.
+ACK_PATIENCE = 1.0
 # Seconds that routes wait, after new clusters were accepted, for the proxy to ask for their endpoints.
 WARMING_PATIENCE = 1.0
 
-_AFTER: dict[str, TypeUrl] = {TypeUrl.CLUSTER: TypeUrl.ENDPOINT, TypeUrl.LISTENER: TypeUrl.ROUTE}
-_WAIT_FOR_ENDPOINTS = frozenset({TypeUrl.LISTENER, TypeUrl.ROUTE})
+_DEPENDANTS: dict[str, TypeUrl] = {TypeUrl.CLUSTER: TypeUrl.ENDPOINT, TypeUrl.LISTENER: TypeUrl.ROUTE}
+_AFTER_ANSWERS: dict[str, tuple[TypeUrl, ...]] = {
+    TypeUrl.LISTENER: (TypeUrl.CLUSTER, TypeUrl.ENDPOINT),
+    TypeUrl.ROUTE: (TypeUrl.CLUSTER, TypeUrl.ENDPOINT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +69,37 @@ class AdsStream(Generic[Request]):
         return self._dialect.receive(request, self.subscriptions, now)
 
     def act(self, now: float) -> Action:
-        """The next thing to do. Call again after each response written, request received or snapshot
-        published.
-        """
+        """The next thing to do; to be called again after each response, request and snapshot."""
         for phase in Phase:
+            waits: list[float] = []
             for subscription in self._in_push_order():
-                if (answer_by := answer_deadline(subscription, ACK_PATIENCE)) > now:
-                    return WaitUntil(answer_by)
+                held_up = self._held_up_until(subscription, now)
+                if held_up is not None:
+                    waits.append(held_up)
+                    continue
                 target = self.snapshot.of(subscription.type_url)
                 draft = self._dialect.draft(subscription, target, phase)
                 if draft is None:
                     continue
-                if (deadline := self._warming_deadline(subscription, now)) is not None:
-                    return WaitUntil(deadline)
-                return self._respond(subscription, draft, now)
+                if (warm_by := self._warming_deadline(subscription, now)) is None:
+                    return self._respond(subscription, draft, now)
+                waits.append(warm_by)
+            if waits:
+                return WaitUntil(min(waits))
         return Converged()
+
+    def _held_up_until(self, subscription: Subscription, now: float) -> float | None:
+        """How long answers that must come first are waited for, or None when there are none."""
+        first = (subscription.type_url, *_AFTER_ANSWERS.get(subscription.type_url, ()))
+        deadlines = [answer_deadline(s, ACK_PATIENCE) for t in first if (s := self.subscriptions.get(t))]
+        due = [deadline for deadline in deadlines if deadline > now]
+        return max(due) if due else None
 
     def _respond(self, subscription: Subscription, draft: Draft, now: float) -> Respond:
         self._nonces += 1
         nonce = Nonce(f"{self._nonces:x}")
         subscription.record(draft.difference, Sent(draft.version, nonce, now))
-        dependants = self.subscriptions.get(_AFTER.get(subscription.type_url, ""))
+        dependants = self.subscriptions.get(_DEPENDANTS.get(subscription.type_url, ""))
         if dependants is not None:
             dependants.forget(name for made in draft.difference.changed for name in made.refers)
         payload = self._dialect.encode(subscription.type_url, draft, nonce, self._identifier)
@@ -91,7 +107,7 @@ class AdsStream(Generic[Request]):
 
     def _warming_deadline(self, subscription: Subscription, now: float) -> float | None:
         """How long routes to brand-new clusters have to wait, or None when they need not."""
-        if subscription.type_url not in _WAIT_FOR_ENDPOINTS:
+        if subscription.type_url not in _AFTER_ANSWERS:
             return None
         clusters = self.subscriptions.get(TypeUrl.CLUSTER)
         endpoints = self.subscriptions.get(TypeUrl.ENDPOINT)
