@@ -1,11 +1,7 @@
 """Telemetry regions for Python: made by the arbiter, written by workers, read here by the agent.
 
-Who calls what:
-
-- the arbiter: `fd = create_region()`, once per worker slot; the worker and the agent get the descriptor;
-- the agent: `region = Region.map(fd)`; `region.poll()` takes in new series and copies all values at once,
-  without a lock and without the worker noticing;
-- the admin endpoint: `Totals` sums regions by series, for `/stats` (see its docstring).
+`poll()` takes in new series and copies all values at once, without a lock and without the worker noticing.
+`meshloom.fastpath.totals` sums regions by series, for `/stats`.
 
     region = Region.map(fd)
     try:
@@ -22,9 +18,8 @@ recorded units (`Bounds.scale` of them in one exposed unit). Nothing here is thr
 
 from __future__ import annotations
 
-import fcntl
 import mmap
-import os
+import sys
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -35,10 +30,8 @@ from meshloom.fastpath import _telemetry
 
 WORD: Final = 8
 MIN_LEN: Final = 16 * 1024
-DEFAULT_LEN: Final = 32 * 1024 * 1024
-"""Sparse: only pages in use cost memory. Room for some 60,000 series."""
 HEADER_LEN: Final = 512
-MAGIC: Final = int.from_bytes(b"MLTELEM1", "little")
+MAGIC: Final = int.from_bytes(b"MLTELEM1", sys.byteorder)
 VERSION: Final = 1
 
 # Word numbers in the header, as in fastpath/rust/shm/src/layout.rs.
@@ -91,22 +84,6 @@ class Series:
 
 class RegionUnreadable(Exception):
     """A region has nothing to read now. Its text says why. What was read before stays valid."""
-
-
-def create_region(length: int = DEFAULT_LEN) -> int:
-    """A new, empty region as the descriptor of a sealed memory file that can neither shrink nor grow."""
-    if length < MIN_LEN or length % WORD:
-        raise ValueError(
-            f"a telemetry region has at least {MIN_LEN} bytes, in multiples of {WORD}: got {length}"
-        )
-    fd = os.memfd_create("meshloom-telemetry", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        os.ftruncate(fd, length)
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
 
 
 def signed(word: int) -> int:

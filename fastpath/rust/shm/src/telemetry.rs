@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::Ordering::{Relaxed, Release};
-use std::sync::atomic::fence;
+use std::sync::atomic::{AtomicU64, fence};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -19,6 +19,8 @@ use crate::series::{Counter, Gauge, Histogram};
 
 /// The label value that stands for all series beyond a limit.
 pub const OTHER: &str = "other";
+/// Takes what could not be counted anywhere else, which the bounds of a region rule out.
+static LOST: AtomicU64 = AtomicU64::new(0);
 /// Descriptor bytes looked at by one [`Telemetry::repair`].
 const REPAIR_STEP: usize = 64 * 1024;
 
@@ -120,7 +122,7 @@ impl Telemetry {
         let value = self.register(Kind::Histogram(bounds), &Name { flat, base, labels });
         let words = self.region.values(value, bounds.width()).unwrap_or_default();
         let (buckets, sum) = words.split_at(words.len().saturating_sub(1));
-        Histogram { upper: bounds.upper(), buckets, sum: sum.first().unwrap_or(self.word(0)) }
+        Histogram { upper: bounds.upper(), buckets, sum: sum.first().unwrap_or(&LOST) }
     }
 
     /// Says that the worker's loop turns. One store.
@@ -364,9 +366,8 @@ impl Telemetry {
         }
     }
 
-    /// The value word at `at`; the reserved overflow counter (the first series) if that were out of bounds.
-    fn word(&self, at: usize) -> &'static std::sync::atomic::AtomicU64 {
-        static LOST: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    /// The value word at `at`.
+    fn word(&self, at: usize) -> &'static AtomicU64 {
         self.region.values(at, 1).and_then(<[_]>::first).unwrap_or(&LOST)
     }
 }
