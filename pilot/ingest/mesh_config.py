@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from meshloom.pilot.ingest.diagnostic import Fault
 from meshloom.pilot.ingest.schema import Mismatch, convert, nearest
+from meshloom.pilot.ingest.unimplemented import unimplemented
 from meshloom.pilot.model.mesh_config import MeshConfig
 
 MESH_CONFIG_KIND = "MeshConfig"
@@ -71,6 +72,7 @@ def parse_mesh_config(value: Any) -> tuple[MeshConfig | None, list[Fault], list[
     warnings = [
         Fault((name,), f"{name} is not implemented yet and has no effect") for name in value if name in _KNOWN
     ]
+    warnings += unimplemented(MESH_CONFIG_KIND, value)
     ours = {name: inner for name, inner in value.items() if name in _OURS}
     errors = list(_unknown(value))
     try:

@@ -87,6 +87,13 @@ def test_an_unknown_kind_is_a_warning_with_the_likeliest_meant_one() -> None:
     assert (found.severity, found.hint) == (Severity.WARNING, 'did you mean "VirtualService"?')
 
 
+def test_a_claim_in_a_header_match_is_no_header() -> None:
+    headers = {"@request.auth.claims.group": {"exact": "admin"}, "x": {"exact": "1"}}
+    http = {"match": [{"headers": headers}], "route": [{"destination": {"host": "a"}}]}
+    (found,) = warnings(parse(document("VirtualService", "shop/a", {"hosts": ["a"], "http": [http]})))
+    assert found.path == 'spec.http[0].match[0].headers["@request.auth.claims.group"]'
+
+
 def test_a_field_without_effect_yet_is_named_with_its_line() -> None:
     spec = {
         "hosts": ["a"],
@@ -95,7 +102,8 @@ def test_a_field_without_effect_yet_is_named_with_its_line() -> None:
     parsed = parse(document("VirtualService", "shop/a", spec))
     (found,) = warnings(parsed)
     assert found.path == "spec.http[0].corsPolicy"
-    assert "not implemented yet" in found.message
+    assert found.line == 13
+    assert found.message == ("corsPolicy is not implemented by meshproxy yet: it takes effect in Envoy alone")
     assert len(parsed.accepted) == 1
 
 
@@ -153,6 +161,7 @@ data:
     assert [(d.severity, d.line, d.path, d.hint) for d in parsed.diagnostics] == [
         (Severity.ERROR, 9, "trustDomian", 'did you mean "trustDomain"?'),
         (Severity.WARNING, 7, "enableTracing", ""),
+        (Severity.WARNING, 8, "outboundTrafficPolicy", ""),
     ]
 
 
