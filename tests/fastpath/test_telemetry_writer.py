@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -12,34 +11,15 @@ from pathlib import Path
 import pytest
 from meshloom.fastpath.telemetry import Region, RegionUnreadable
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.region_writer import mapped, region_file, region_writer, write
+
 LENGTH = 1 << 20
 KILLS = 40
 
 
-@pytest.fixture(scope="module")
-def writer() -> Path:
-    """The compiled example; `cargo test` has built it before."""
-    build = ["cargo", "build", "--quiet", "--locked", "-p", "meshloom-shm", "--example", "region_writer"]
-    subprocess.run(build, cwd=ROOT, check=True, timeout=110)
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    return target / "debug" / "examples" / "region_writer"
-
-
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    path = tmp_path / "region"
-    path.write_bytes(b"")
-    os.truncate(path, LENGTH)
-    return path
-
-
-def mapped(path: Path) -> Region:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        return Region.map(fd)
-    finally:
-        os.close(fd)
+    return region_file(tmp_path / "region", LENGTH)
 
 
 def requests(region: Region) -> int:
@@ -51,18 +31,18 @@ def durations(region: Region) -> int:
     return sum(sum(region.words_of(n)[:-1]) for n, s in enumerate(region.series) if s.base == name)
 
 
-def test_python_reads_what_rust_wrote(writer: Path, file: Path) -> None:
-    done = subprocess.run([writer, file, "50"], capture_output=True, text=True, check=True, timeout=10)
+def test_python_reads_what_rust_wrote(file: Path) -> None:
+    assert write(file, 50) == "Made"
     region = mapped(file)
     region.poll()
-    assert done.stdout.splitlines() == ["Made", f"{len(region.series)} series, 0 dropped"]
+    assert region.dropped == 0
     assert (requests(region), durations(region), region.generation, region.heartbeat) == (50, 50, 1, 50)
 
 
-def test_counts_survive_a_writer_that_is_killed_at_any_moment(writer: Path, file: Path) -> None:
+def test_counts_survive_a_writer_that_is_killed_at_any_moment(file: Path) -> None:
     region, chance, before = mapped(file), random.Random(4), 0
     for life in range(1, KILLS + 1):
-        process = subprocess.Popen([writer, file, "0"], stdout=subprocess.DEVNULL)
+        process = subprocess.Popen([region_writer(), file, "0"], stdout=subprocess.DEVNULL)
         try:
             wait_for_life(region, life)
             spin(chance.random() * 0.004)
@@ -76,16 +56,16 @@ def test_counts_survive_a_writer_that_is_killed_at_any_moment(writer: Path, file
     assert region.rebuilds == 0
 
 
-def test_a_damaged_region_is_made_anew_and_counted(writer: Path, file: Path) -> None:
+def test_a_damaged_region_is_made_anew_and_counted(file: Path) -> None:
     chance = random.Random(5)
     for life in range(1, 20):
-        subprocess.run([writer, file, "20"], check=True, stdout=subprocess.DEVNULL, timeout=10)
+        write(file, 20)
         damage(file, chance)
-        done = subprocess.run([writer, file, "1"], check=True, capture_output=True, text=True, timeout=10)
+        found = write(file, 1)
         region = mapped(file)
         region.poll()
         assert requests(region) >= 1
-        assert done.stdout.startswith(("Adopted", "Rebuilt")), (life, done.stdout)
+        assert found.startswith(("Adopted", "Rebuilt")), (life, found)
 
 
 def damage(file: Path, chance: random.Random) -> None:
