@@ -18,9 +18,9 @@ from meshloom.pilot.translate.snapshot import EMPTY, Snapshot
 from meshloom.pilot.xds.dialect import Dialect, Draft, Reply, Request
 from meshloom.pilot.xds.subscription import Phase, Sent, Subscription, accepted_at, answer_deadline
 
-# Seconds until an unanswered response no longer holds up others. Short, because Envoy answers for clusters only
-# when they are warm, and they may be waiting for the very endpoints that are held up.
-ACK_PATIENCE = 1.0
+# Seconds until an unanswered response no longer holds up others. Envoy answers for clusters when all of
+# them are warm, and one whose name cannot be resolved must not keep every new rule waiting.
+ACK_PATIENCE = 2.0
 # Seconds that routes wait, after new clusters were accepted, for the proxy to ask for their endpoints.
 WARMING_PATIENCE = 1.0
 

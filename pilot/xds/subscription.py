@@ -74,7 +74,9 @@ class Subscription:
             return Difference(removed=removed)
         changed = tuple(made for name, made in wanted.items() if not self._holds(name, made.version))
         absent = tuple(
-            name for name in self.interest.names if name not in wanted and name not in self._told_absent
+            name
+            for name in self.interest.names
+            if name not in wanted and name not in self._held and name not in self._told_absent
         )
         if self.type_url != TypeUrl.LISTENER:
             removed = ()  # something may still refer to them until the break phase
@@ -99,7 +101,7 @@ class Subscription:
             self._held[resource.name] = resource
         for name in difference.removed:
             self._held.pop(name, None)
-        self._told_absent.update(difference.absent)
+        self._told_absent.update(difference.absent, self.interest.names.intersection(difference.removed))
         self._told_absent.difference_update(resource.name for resource in difference.changed)
 
     def _holds(self, name: str, version: Version) -> bool:

@@ -19,7 +19,7 @@ def main() -> None:
             print(json.dumps(Counter(_once(call) for _ in range(int(line)))), flush=True)
 
 
-def _once(call: grpc.UnaryUnaryMultiCallable) -> str:
+def _once(call: grpc.UnaryUnaryMultiCallable[bytes, bytes]) -> str:
     try:
         return bytes(call(b"", timeout=10, wait_for_ready=True)).decode()
     except grpc.RpcError as error:

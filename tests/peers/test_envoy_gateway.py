@@ -20,7 +20,7 @@ from meshloom.auth.spiffe import Identity
 from tests.peers.bookinfo import platform, rules, running_bookinfo
 from tests.peers.envoy import Node, pod_ip, running_envoy
 from tests.peers.identity import make_authority
-from tests.peers.mesh import Mesh, running_pilot
+from tests.support.pilot import Mesh, running_pilot
 
 GATEWAY = Identity("cluster.local", "istio-system", "gateway")
 ROUTE = """

@@ -20,7 +20,7 @@ from meshloom.runtime.http import Request, Response, serve_http
 
 from tests.peers.envoy import Envoy, Node, pod_ip, running_envoy
 from tests.peers.identity import make_authority, sds_socket
-from tests.peers.mesh import Mesh, running_pilot
+from tests.support.pilot import Mesh, running_pilot
 
 CLIENT = Identity("cluster.local", "default", "front")
 SERVER = Identity("cluster.local", "default", "orders")

@@ -18,7 +18,7 @@ from meshloom.pilot.model.outbound_ports import HTTP_PROXY_PORT
 
 from tests.peers.bookinfo import Bookinfo, platform, rules, running_bookinfo
 from tests.peers.envoy import Envoy, Node, pod_ip, running_envoy
-from tests.peers.mesh import Mesh, running_pilot
+from tests.support.pilot import Mesh, running_pilot
 
 REVIEWS = "reviews.default.svc.cluster.local"
 

@@ -19,7 +19,7 @@ from meshloom.pilot.model.mesh import Workload, WorkloadPort
 
 from tests.peers import grpc_client
 from tests.peers.envoy import pod_ip
-from tests.peers.mesh import Mesh, running_pilot
+from tests.support.pilot import Mesh, running_pilot
 
 ECHO = """
 apiVersion: v1
