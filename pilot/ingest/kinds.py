@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from meshloom.pilot.ingest.checks.advice import advise_virtual_service
 from meshloom.pilot.ingest.checks.destination_rule import check_destination_rule
 from meshloom.pilot.ingest.checks.gateway import check_gateway
 from meshloom.pilot.ingest.checks.kubernetes import check_deployment, check_service
@@ -35,7 +36,7 @@ def _nothing_to_check(_: Any) -> Iterator[Fault]:
 
 
 class Kind(Value, frozen=True, kw_only=True):
-    """One kind we read.
+    """One kind we read. What `check` finds keeps an object out; what `advise` finds is a warning.
 
     `flat` kinds have their content beside `metadata` and not under `spec`; `spec_required` ones may not do
     without a spec even where each of its fields is optional.
@@ -46,6 +47,7 @@ class Kind(Value, frozen=True, kw_only=True):
     versions: tuple[str, ...]
     spec: type
     check: Check = _nothing_to_check
+    advise: Check = _nothing_to_check
     flat: bool = False
     namespaced: bool = True
     spec_required: bool = False
@@ -61,6 +63,7 @@ _READ = (
         versions=_NETWORKING_VERSIONS,
         spec=VirtualService,
         check=check_virtual_service,
+        advise=advise_virtual_service,
     ),
     Kind(
         group=_NETWORKING,

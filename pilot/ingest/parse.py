@@ -170,7 +170,7 @@ class _Reader:
             self._rejected.add(key)
             self._diagnostics += [place.diagnose(fault, Severity.ERROR, key) for fault in faults]
             return
-        for fault in unimplemented(kind.name, _content(value, kind)):
+        for fault in (*unimplemented(kind.name, _content(value, kind)), *kind.advise(spec)):
             self._diagnostics.append(place.diagnose(_in_spec(fault, kind), Severity.WARNING, key))
         self._accepted.append(Accepted(_object(key, spec, metadata, place.origin), value))
         if isinstance(spec, ConfigMap) and key.name == CONFIG_MAP_NAME and CONFIG_MAP_KEY in spec.data:

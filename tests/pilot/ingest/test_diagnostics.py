@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from meshloom.pilot.ingest.diagnostic import Severity, render_path
@@ -12,6 +13,7 @@ from meshloom.pilot.model.base import ObjectKey
 
 from tests.pilot.ingest.documents import document, errors, parse, warnings
 
+TO_A = {"route": [{"destination": {"host": "a"}}]}
 MISTAKEN = """\
 apiVersion: networking.istio.io/v1
 kind: VirtualService
@@ -104,6 +106,45 @@ def test_a_field_without_effect_yet_is_named_with_its_line() -> None:
     assert found.path == "spec.http[0].corsPolicy"
     assert found.line == 13
     assert found.message == ("corsPolicy is not implemented by meshproxy yet: it takes effect in Envoy alone")
+    assert len(parsed.accepted) == 1
+
+
+ADVISED: list[tuple[dict[str, Any], str, str]] = [
+    ({"http": [TO_A, TO_A]}, "spec.http[1]", "never reached: http[0] before it takes every request"),
+    (
+        {"http": [{"match": [{"method": {"exact": "GET"}}, {"uri": {"prefix": "/"}}], **TO_A}, TO_A]},
+        "spec.http[1]",
+        "never reached",
+    ),
+    (
+        {"http": [{"match": [{}], **TO_A}]},
+        "spec.http[0].match[0]",
+        "an empty match block takes every request",
+    ),
+    (
+        {"http": [{"fault": {"delay": {"fixedDelay": "1s"}}, **TO_A}]},
+        "spec.http[0].fault.delay",
+        "nobody is delayed",
+    ),
+    (
+        {"http": [{"fault": {"abort": {"httpStatus": 500}}, **TO_A}]},
+        "spec.http[0].fault.abort",
+        "nobody is aborted",
+    ),
+    (
+        {"http": [{"headers": {"request": {"remove": ["x", "Host"]}}, **TO_A}]},
+        "spec.http[0].headers.request.remove[1]",
+        "stays as it is",
+    ),
+]
+
+
+@pytest.mark.parametrize(("spec", "path", "words"), ADVISED)
+def test_what_is_surely_not_meant_is_a_warning(spec: dict[str, Any], path: str, words: str) -> None:
+    parsed = parse(document("VirtualService", "shop/a", {"hosts": ["a"], **spec}))
+    (found,) = warnings(parsed)
+    assert found.path == path
+    assert words in found.message
     assert len(parsed.accepted) == 1
 
 
