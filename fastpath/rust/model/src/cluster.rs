@@ -29,6 +29,8 @@ pub struct Cluster {
     pub outlier: Option<OutlierDetection>,
     /// When fewer than this percentage of endpoints are healthy, all are used (50 unless set; 0 is never).
     pub panic_threshold_percent: f64,
+    /// Localities get their share by weight, then endpoints within them.
+    pub locality_weighted: bool,
     /// Close connections to an endpoint when it becomes unhealthy.
     pub close_on_health_failure: bool,
     /// How bytes travel, where no match below says otherwise.

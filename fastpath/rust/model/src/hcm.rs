@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilter;
+use crate::filter_chain::IpPrefix;
 use crate::ids::RouteTableIndex;
 use crate::route::{MaxStreamDuration, RouteTable};
 
@@ -79,7 +80,7 @@ pub struct RequestIdOptions {
 }
 
 /// Who the client is taken to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrustOptions {
     /// The peer of the connection is the client (we are at the edge); else `x-forwarded-for` says who it is.
     pub use_remote_address: bool,
@@ -89,6 +90,17 @@ pub struct TrustOptions {
     pub skip_append: bool,
     /// Write an IPv4 address as `::ffff:a.b.c.d`.
     pub ipv4_as_mapped_ipv6: bool,
+    /// Whose requests are internal: their `x-envoy-*` headers are believed.
+    pub internal: InternalAddresses,
+}
+
+/// Which clients are internal. Unset it is nobody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InternalAddresses {
+    /// Those that connect over a Unix socket.
+    pub unix_sockets: bool,
+    /// Those with such an address.
+    pub ranges: Box<[IpPrefix]>,
 }
 
 /// The `server` response header.

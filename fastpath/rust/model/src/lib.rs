@@ -11,6 +11,7 @@
 pub mod access_log;
 pub mod address;
 pub mod cluster;
+mod compile;
 pub mod endpoint;
 pub mod filter;
 pub mod filter_chain;
@@ -30,6 +31,7 @@ pub mod tls;
 pub use access_log::AccessLog;
 pub use address::Address;
 pub use cluster::Cluster;
+pub use compile::{Compiler, DnsSummary, Listen, Outcome, Rejected, ResourceSummary, summarise};
 pub use endpoint::{Endpoint, Endpoints};
 pub use flags::{ResponseFlag, ResponseFlags};
 pub use hcm::HttpConnectionManager;

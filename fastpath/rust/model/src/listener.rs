@@ -36,8 +36,6 @@ pub struct Listener {
     pub continue_on_filters_timeout: bool,
     /// Logs of connections that no filter chain took.
     pub access_logs: Box<[AccessLog]>,
-    /// How connections are shared out among workers.
-    pub balance: ConnectionBalance,
     /// Linux `IP_TRANSPARENT`.
     pub transparent: bool,
     /// Linux `IP_FREEBIND`.
@@ -90,12 +88,4 @@ pub struct ListenerFilters {
     pub tls_inspector: bool,
     /// Ask the kernel where a redirected connection was going.
     pub original_dst: bool,
-}
-
-/// How connections are shared out among workers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ConnectionBalance {
-    /// By the kernel, which hashes addresses and ports over one socket per worker.
-    #[default]
-    Kernel,
 }

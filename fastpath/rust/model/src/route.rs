@@ -16,6 +16,7 @@ pub use action::{
     PortRewrite, Redirect, RedirectPath, ResourcePriority, RouteAction, Target, WeightedCluster,
     WeightedClusters,
 };
+pub(crate) use host_index::HostIndexBuilder;
 pub use host_index::{DomainConflict, HostIndex};
 pub use path_index::PathIndex;
 pub use retry::{BackOff, RateLimitedBackOff, ResetHeader, ResetHeaderFormat, RetryOn, RetryPolicy};

@@ -10,7 +10,6 @@ use crate::headers::HeaderOps;
 use crate::ids::ClusterIndex;
 use crate::matcher::{HeaderName, RequestHead};
 use crate::regex::RegexReplace;
-use crate::template::Template;
 
 /// What becomes of a request.
 #[derive(Clone, Debug)]
@@ -260,8 +259,8 @@ pub enum PortRewrite {
 pub enum RedirectPath {
     /// The request's.
     Keep,
-    /// This one, which may have values in it; with a query of its own it drops the request's.
-    Replace(Template),
+    /// This one; with a query of its own it drops the request's.
+    Replace(Arc<str>),
     /// The request's, rewritten.
     Rewrite(PathRewrite),
 }

@@ -811,10 +811,6 @@ pub struct RouteAction {
     pub retry_policy: Option<crate::envoy::config::route::v3::RetryPolicy>,
     #[prost(enumeration = "crate::envoy::config::core::v3::RoutingPriority", tag = "11")]
     pub priority: i32,
-    #[prost(message, optional, tag = "23")]
-    pub max_grpc_timeout: Option<::prost_types::Duration>,
-    #[prost(message, optional, tag = "28")]
-    pub grpc_timeout_offset: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "36")]
     pub max_stream_duration: Option<crate::envoy::config::route::v3::route_action::MaxStreamDuration>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2, 3")]
@@ -1216,13 +1212,6 @@ pub struct Router {
 }
 }
 pub mod listener {
-pub mod http_inspector {
-pub mod v3 {
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct HttpInspector {
-}
-}
-}
 pub mod original_dst {
 pub mod v3 {
 #[derive(Clone, PartialEq, ::prost::Message)]

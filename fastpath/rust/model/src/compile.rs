@@ -1,0 +1,37 @@
+//! From resources to the types of this crate: the one place that decides what a resource means.
+//!
+//! Each file compiles one kind of thing. A function takes the message apart exhaustively, so that a field added to
+//! `fields.txt` does not compile until it is given a meaning here.
+
+mod access_log;
+mod action;
+mod cluster;
+mod context;
+mod endpoint;
+mod fault;
+mod filter_chain;
+mod hcm;
+mod header;
+mod http_filter;
+mod http_upstream;
+mod listener;
+mod matching;
+mod outlier;
+mod overrides;
+mod parts;
+mod path;
+mod pem;
+mod retry;
+mod route;
+mod secret;
+mod summary;
+mod tcp;
+mod tls;
+mod types;
+mod update;
+
+pub use summary::{DnsSummary, Listen, ResourceSummary, summarise};
+pub use update::{Compiler, Outcome, Rejected};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,271 @@
+//! Clusters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshloom_xds as xds;
+use meshloom_xds::envoy::config::cluster::v3 as proto;
+use meshloom_xds::envoy::config::core::v3 as core;
+use meshloom_xds::envoy::config::endpoint::v3 as endpoint_proto;
+
+use super::context::Context;
+use super::endpoint::{endpoints, labels, text_in};
+use super::http_upstream::{Options, http_upstream};
+use super::listener::DEFAULT_BUFFER;
+use super::outlier::{circuit_breakers, outlier_detection};
+use super::parts::{choice, extension, host_and_port, percent, positive, unpack, unsupported};
+use super::path::{At, Invalid};
+use super::{tls, types};
+use crate::cluster::{
+    Cluster, DestinationService, DnsTarget, EndpointSource, LoadBalance, TcpKeepalive, TransportMatch,
+    UpstreamTransport,
+};
+use crate::ids::ClusterName;
+
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
+const DEFAULT_PANIC_PERCENT: f64 = 50.0;
+
+pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Cluster, Invalid> {
+    let endpoints = endpoint_source(&value, at, cx)?;
+    let proto::Cluster {
+        transport_socket_matches,
+        name,
+        alt_stat_name,
+        r#type: _,
+        eds_cluster_config: _,
+        connect_timeout,
+        per_connection_buffer_limit_bytes,
+        lb_policy,
+        load_assignment: _,
+        max_requests_per_connection,
+        circuit_breakers: breakers,
+        common_http_protocol_options,
+        http_protocol_options,
+        typed_extension_protocol_options,
+        dns_refresh_rate: _,
+        outlier_detection: outlier,
+        common_lb_config,
+        transport_socket,
+        metadata,
+        upstream_connection_options,
+        close_connections_on_host_health_failure,
+        lb_config,
+    } = value;
+    let options = Options {
+        common: common_http_protocol_options,
+        http1: http_protocol_options,
+        extension: protocol_extension(typed_extension_protocol_options, at)?,
+        max_requests: max_requests_per_connection,
+    };
+    let proto::cluster::CommonLbConfig { healthy_panic_threshold, locality_weighted_lb_config } =
+        common_lb_config.unwrap_or_default();
+    let at_panic = at.field("common_lb_config");
+    let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
+    Ok(Cluster {
+        balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
+        endpoints,
+        name: ClusterName::try_from(name.as_str()).map_err(|error| at.field("name").refuse(error))?,
+        alt_stat_name: (!alt_stat_name.is_empty()).then(|| alt_stat_name.into()),
+        connect_timeout: positive(connect_timeout, DEFAULT_CONNECT_TIMEOUT, &at.field("connect_timeout"))?,
+        buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
+        breakers: circuit_breakers(breakers.unwrap_or_default(), &at.field("circuit_breakers"))?,
+        outlier: outlier.map(|value| outlier_detection(value, &at.field("outlier_detection"))).transpose()?,
+        panic_threshold_percent: percent(
+            healthy_panic_threshold,
+            DEFAULT_PANIC_PERCENT,
+            &at_panic.field("healthy_panic_threshold"),
+        )?,
+        locality_weighted: locality_weighted_lb_config.is_some(),
+        close_on_health_failure: close_connections_on_host_health_failure,
+        transport: transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?,
+        transport_matches: transport_matches(&transport_socket_matches, at, cx)?,
+        http: http_upstream(options, at)?,
+        tcp_keepalive: upstream_connection_options
+            .and_then(|options| options.tcp_keepalive)
+            .map(tcp_keepalive),
+        service: istio.and_then(service).map(Arc::new),
+        external: istio.is_some_and(is_external),
+    })
+}
+
+fn endpoint_source(value: &proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<EndpointSource, Invalid> {
+    use proto::cluster::DiscoveryType;
+    let at_assignment = at.field("load_assignment");
+    let given = value.load_assignment.as_ref();
+    match choice(value.r#type.unwrap_or(0), &at.field("type"))? {
+        DiscoveryType::Static => {
+            let assignment = at_assignment.required(given)?.clone();
+            Ok(EndpointSource::Static(Arc::new(endpoints(assignment, &at_assignment)?)))
+        }
+        DiscoveryType::Eds => {
+            let config = at.field("eds_cluster_config").required(value.eds_cluster_config.as_ref())?;
+            let name = if config.service_name.is_empty() { &value.name } else { &config.service_name };
+            cx.assignment(name, &at.field("name")).map(EndpointSource::Assigned)
+        }
+        kind @ (DiscoveryType::StrictDns | DiscoveryType::LogicalDns) => {
+            let targets = dns_targets(at_assignment.required(given)?, &at_assignment)?;
+            let first_address_only = kind == DiscoveryType::LogicalDns;
+            if first_address_only && targets.len() != 1 {
+                return Err(at_assignment.refuse("a cluster of type LOGICAL_DNS has exactly one endpoint"));
+            }
+            let assignment = cx.assignment(&format!("dns|{}", value.name), &at.field("name"))?;
+            let refresh =
+                positive(value.dns_refresh_rate, DEFAULT_DNS_REFRESH, &at.field("dns_refresh_rate"))?;
+            Ok(EndpointSource::Dns { assignment, targets, first_address_only, refresh })
+        }
+        DiscoveryType::OriginalDst => match given {
+            Some(_) => Err(at_assignment.refuse("a cluster of type ORIGINAL_DST has no endpoints")),
+            None => Ok(EndpointSource::OriginalDestination),
+        },
+    }
+}
+
+/// The host names of a cluster. What they resolve to comes as an assignment.
+fn dns_targets(
+    value: &endpoint_proto::ClusterLoadAssignment,
+    at: &At<'_>,
+) -> Result<Box<[DnsTarget]>, Invalid> {
+    let at = at.field("endpoints");
+    let mut targets = Vec::new();
+    for (nth, group) in value.endpoints.iter().enumerate() {
+        let at = at.item(nth);
+        let at = at.field("lb_endpoints");
+        for (position, member) in group.lb_endpoints.iter().enumerate() {
+            let at = at.item(position);
+            let at = at.field("endpoint");
+            let at = at.field("address");
+            let found = member.endpoint.as_ref().and_then(|endpoint| endpoint.address.as_ref());
+            match found.and_then(|address| address.address.as_ref()) {
+                Some(core::address::Address::SocketAddress(socket)) => {
+                    let (host, port) = host_and_port(socket, &at.field("socket_address"))?;
+                    targets.push(DnsTarget { host: host.into(), port });
+                }
+                _ => return Err(at.refuse("give a socket_address")),
+            }
+        }
+    }
+    Ok(targets.into())
+}
+
+fn load_balance(
+    policy: i32,
+    config: Option<&proto::cluster::LbConfig>,
+    endpoints: &EndpointSource,
+    at: &At<'_>,
+) -> Result<LoadBalance, Invalid> {
+    use proto::cluster::{LbConfig, LbPolicy};
+    let at_policy = at.field("lb_policy");
+    let balance = match (choice(policy, &at_policy)?, config) {
+        (LbPolicy::RoundRobin, _) => LoadBalance::RoundRobin,
+        (LbPolicy::LeastRequest, Some(LbConfig::LeastRequestLbConfig(config))) => {
+            let choices = config.choice_count.unwrap_or(2);
+            if choices < 2 {
+                return Err(at
+                    .field("least_request_lb_config")
+                    .field("choice_count")
+                    .refuse("this must be at least 2"));
+            }
+            LoadBalance::LeastRequest { choices }
+        }
+        (LbPolicy::LeastRequest, _) => LoadBalance::LeastRequest { choices: 2 },
+        (LbPolicy::Random, _) => LoadBalance::Random,
+        (LbPolicy::ClusterProvided, _) => LoadBalance::OriginalDestination,
+        (LbPolicy::RingHash | LbPolicy::Maglev, _) => {
+            return Err(at_policy.refuse(
+                "consistent hashing is not implemented yet; give ROUND_ROBIN, LEAST_REQUEST or RANDOM",
+            ));
+        }
+        (LbPolicy::LoadBalancingPolicyConfig, _) => {
+            return Err(at_policy.refuse("give ROUND_ROBIN, LEAST_REQUEST or RANDOM"));
+        }
+    };
+    let original = matches!(endpoints, EndpointSource::OriginalDestination);
+    match original == (balance == LoadBalance::OriginalDestination) {
+        true => Ok(balance),
+        false => Err(at_policy.refuse("CLUSTER_PROVIDED goes with the type ORIGINAL_DST, and with no other")),
+    }
+}
+
+fn transport(
+    value: Option<&core::TransportSocket>,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<UpstreamTransport, Invalid> {
+    let Some(core::TransportSocket { name: _, typed_config }) = value else {
+        return Ok(UpstreamTransport::Plain);
+    };
+    let at = at.field("typed_config");
+    match extension(typed_config.as_ref(), &at)? {
+        (types::RAW_BUFFER, _) => Ok(UpstreamTransport::Plain),
+        (types::UPSTREAM_TLS, any) => {
+            Ok(UpstreamTransport::Tls(Arc::new(tls::upstream(unpack(any, &at)?, &at, cx)?)))
+        }
+        (other, _) => Err(unsupported(other, "give an UpstreamTlsContext or a RawBuffer", &at)),
+    }
+}
+
+fn transport_matches(
+    values: &[proto::cluster::TransportSocketMatch],
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<Box<[TransportMatch]>, Invalid> {
+    let at = at.field("transport_socket_matches");
+    let mut made = Vec::with_capacity(values.len());
+    for (nth, value) in values.iter().enumerate() {
+        let proto::cluster::TransportSocketMatch { name, r#match, transport_socket } = value;
+        made.push(TransportMatch {
+            name: name.as_str().into(),
+            labels: r#match.as_ref().map(labels).unwrap_or_default(),
+            transport: transport(transport_socket.as_ref(), &at.item(nth).field("transport_socket"), cx)?,
+        });
+    }
+    Ok(made.into())
+}
+
+fn protocol_extension(
+    values: std::collections::BTreeMap<String, xds::Any>,
+    at: &At<'_>,
+) -> Result<Option<xds::Any>, Invalid> {
+    let mut found = None;
+    for (key, any) in values {
+        match key.as_str() {
+            types::HTTP_UPSTREAM => found = Some(any),
+            _ => {
+                let at = at.field("typed_extension_protocol_options");
+                return Err(unsupported(&key, "only HttpProtocolOptions are known", &at));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn tcp_keepalive(value: core::TcpKeepalive) -> TcpKeepalive {
+    let core::TcpKeepalive { keepalive_probes, keepalive_time, keepalive_interval } = value;
+    let seconds = |value: Option<u32>| value.map(|seconds| Duration::from_secs(seconds.into()));
+    TcpKeepalive {
+        probes: keepalive_probes,
+        time: seconds(keepalive_time),
+        interval: seconds(keepalive_interval),
+    }
+}
+
+/// `services: [{host, name, namespace}]`, as Istio's control plane and ours say what a cluster stands for.
+fn service(istio: &xds::Struct) -> Option<DestinationService> {
+    use xds::value::Kind;
+    let Kind::ListValue(services) = istio.fields.get("services")?.kind.as_ref()? else { return None };
+    let Kind::StructValue(first) = services.values.first()?.kind.as_ref()? else { return None };
+    let part = |key| text_in(first, key).unwrap_or_default();
+    Some(DestinationService {
+        host: text_in(first, "host")?,
+        name: part("name"),
+        namespace: part("namespace"),
+    })
+}
+
+fn is_external(istio: &xds::Struct) -> bool {
+    matches!(
+        istio.fields.get("external").and_then(|value| value.kind.as_ref()),
+        Some(xds::value::Kind::BoolValue(true))
+    )
+}

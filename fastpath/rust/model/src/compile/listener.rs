@@ -1,0 +1,142 @@
+//! Listeners.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use meshloom_xds::envoy::config::listener::v3 as proto;
+
+use super::access_log::access_logs;
+use super::context::Context;
+use super::filter_chain::filter_chain;
+use super::parts::{address, choice, extension, limit, unsupported};
+use super::path::{At, Invalid};
+use super::types;
+use crate::address::Address;
+use crate::filter_chain::{ChainMatch, ChainMatcher, FilterChain};
+use crate::ids::ListenerName;
+use crate::listener::{Listener, ListenerFilters, TrafficDirection};
+
+pub(super) const DEFAULT_BUFFER: u32 = 1024 * 1024;
+/// The kernel cuts this down to `net.core.somaxconn`, which is Envoy's default.
+const DEFAULT_BACKLOG: u32 = 65_535;
+const DEFAULT_FILTERS_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// `name` is the name the resource travels under; a listener may leave out its own.
+pub(super) fn listener(
+    value: proto::Listener,
+    name: &str,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<Listener, Invalid> {
+    use meshloom_xds::envoy::config::core::v3::TrafficDirection as Direction;
+    let proto::Listener {
+        name: _,
+        address: first,
+        additional_addresses,
+        stat_prefix,
+        filter_chains,
+        default_filter_chain,
+        use_original_dst,
+        per_connection_buffer_limit_bytes,
+        listener_filters,
+        listener_filters_timeout,
+        continue_on_listener_filters_timeout,
+        transparent,
+        freebind,
+        traffic_direction,
+        access_log,
+        tcp_backlog_size,
+        bind_to_port,
+    } = value;
+    if filter_chains.is_empty() && default_filter_chain.is_none() {
+        return Err(at.field("filter_chains").refuse("give at least one"));
+    }
+    let mut filters = listener_filters_of(&listener_filters, &at.field("listener_filters"))?;
+    let (chains, matches) = chains(filter_chains, &at.field("filter_chains"), cx)?;
+    // Envoy adds the inspector too, where a chain cannot be chosen without it.
+    filters.tls_inspector |= matches.iter().any(needs_client_hello);
+    let matcher = ChainMatcher::new(matches).map_err(|overlap| {
+        let (first, second) = (overlap.0, overlap.1);
+        at.field("filter_chains")
+            .item(second)
+            .refuse(format!("filter_chains[{first}] takes the same connections"))
+    })?;
+    let default_chain = default_filter_chain
+        .map(|chain| filter_chain(chain, &at.field("default_filter_chain"), cx))
+        .transpose()?;
+    Ok(Listener {
+        name: ListenerName::try_from(name).map_err(|error| at.field("name").refuse(error))?,
+        addresses: addresses(first, additional_addresses, at)?,
+        bind_to_port: bind_to_port.unwrap_or(true),
+        use_original_dst: use_original_dst.unwrap_or(false),
+        backlog: tcp_backlog_size.unwrap_or(DEFAULT_BACKLOG),
+        stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.into()),
+        direction: match choice(traffic_direction, &at.field("traffic_direction"))? {
+            Direction::Unspecified => TrafficDirection::Unspecified,
+            Direction::Inbound => TrafficDirection::Inbound,
+            Direction::Outbound => TrafficDirection::Outbound,
+        },
+        buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
+        filters,
+        filters_timeout: limit(
+            listener_filters_timeout,
+            Some(DEFAULT_FILTERS_TIMEOUT),
+            &at.field("listener_filters_timeout"),
+        )?,
+        continue_on_filters_timeout: continue_on_listener_filters_timeout,
+        access_logs: access_logs(&access_log, &at.field("access_log"), cx)?,
+        transparent: transparent.unwrap_or(false),
+        freebind: freebind.unwrap_or(false),
+        matcher,
+        chains: chains.into_iter().map(Arc::new).collect(),
+        default_chain: default_chain.map(|(chain, _)| Arc::new(chain)),
+    })
+}
+
+fn addresses(
+    first: Option<meshloom_xds::envoy::config::core::v3::Address>,
+    more: Vec<proto::AdditionalAddress>,
+    at: &At<'_>,
+) -> Result<Box<[Address]>, Invalid> {
+    let mut made = vec![address(first, &at.field("address"))?];
+    let at = at.field("additional_addresses");
+    for (nth, proto::AdditionalAddress { address: value }) in more.into_iter().enumerate() {
+        made.push(address(value, &at.item(nth).field("address"))?);
+    }
+    Ok(made.into())
+}
+
+fn chains(
+    values: Vec<proto::FilterChain>,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<(Vec<FilterChain>, Vec<ChainMatch>), Invalid> {
+    let (mut chains, mut matches) = (Vec::with_capacity(values.len()), Vec::with_capacity(values.len()));
+    for (nth, value) in values.into_iter().enumerate() {
+        let (chain, matched) = filter_chain(value, &at.item(nth), cx)?;
+        chains.push(chain);
+        matches.push(matched);
+    }
+    Ok((chains, matches))
+}
+
+fn needs_client_hello(chain: &ChainMatch) -> bool {
+    !chain.server_names.is_empty()
+        || !chain.application_protocols.is_empty()
+        || chain.transport_protocol.is_some()
+}
+
+fn listener_filters_of(values: &[proto::ListenerFilter], at: &At<'_>) -> Result<ListenerFilters, Invalid> {
+    let mut filters = ListenerFilters::default();
+    for (nth, value) in values.iter().enumerate() {
+        let proto::ListenerFilter { name: _, typed_config } = value;
+        let at = at.item(nth);
+        let at = at.field("typed_config");
+        match extension(typed_config.as_ref(), &at)? {
+            (types::TLS_INSPECTOR, _) => filters.tls_inspector = true,
+            (types::ORIGINAL_DST, _) => filters.original_dst = true,
+            (other, _) => return Err(unsupported(other, "give a TlsInspector or an OriginalDst", &at)),
+        }
+    }
+    Ok(filters)
+}

@@ -1,0 +1,148 @@
+//! Outlier detection and circuit breakers.
+
+use std::time::Duration;
+
+use meshloom_xds::envoy::config::cluster::v3 as proto;
+
+use super::action::resource_priority;
+use super::parts::{duration, percent, positive};
+use super::path::{At, Invalid};
+use crate::cluster::{CircuitBreakers, OutlierDetection, OutlierEnforcing, RetryBudget, Thresholds};
+use crate::route::ResourcePriority;
+
+const DEFAULT_CONSECUTIVE: u32 = 5;
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(10);
+const DEFAULT_EJECTION: Duration = Duration::from_secs(30);
+const DEFAULT_MAX_EJECTION: Duration = Duration::from_secs(300);
+const DEFAULT_MAX_PERCENT: u32 = 10;
+
+pub(super) fn outlier_detection(
+    value: proto::OutlierDetection,
+    at: &At<'_>,
+) -> Result<OutlierDetection, Invalid> {
+    let proto::OutlierDetection {
+        consecutive_5xx,
+        interval,
+        base_ejection_time,
+        max_ejection_percent,
+        enforcing_consecutive_5xx,
+        enforcing_success_rate,
+        consecutive_gateway_failure,
+        enforcing_consecutive_gateway_failure,
+        split_external_local_origin_errors,
+        consecutive_local_origin_failure,
+        enforcing_consecutive_local_origin_failure,
+        enforcing_local_origin_success_rate,
+        enforcing_failure_percentage,
+        enforcing_failure_percentage_local_origin,
+        max_ejection_time,
+        max_ejection_time_jitter,
+        always_eject_one_host,
+    } = value;
+    off(enforcing_success_rate, &at.field("enforcing_success_rate"))?;
+    off(enforcing_local_origin_success_rate, &at.field("enforcing_local_origin_success_rate"))?;
+    off(enforcing_failure_percentage, &at.field("enforcing_failure_percentage"))?;
+    off(enforcing_failure_percentage_local_origin, &at.field("enforcing_failure_percentage_local_origin"))?;
+    let base = positive(base_ejection_time, DEFAULT_EJECTION, &at.field("base_ejection_time"))?;
+    let max = positive(max_ejection_time, DEFAULT_MAX_EJECTION.max(base), &at.field("max_ejection_time"))?;
+    if max < base {
+        return Err(at.field("max_ejection_time").refuse("this must not be less than base_ejection_time"));
+    }
+    let some = |value: Option<u32>| Some(value.unwrap_or(DEFAULT_CONSECUTIVE)).filter(|count| *count > 0);
+    Ok(OutlierDetection {
+        consecutive_5xx: some(consecutive_5xx),
+        consecutive_gateway: some(consecutive_gateway_failure),
+        consecutive_local: some(consecutive_local_origin_failure),
+        split_local_errors: split_external_local_origin_errors,
+        interval: positive(interval, DEFAULT_INTERVAL, &at.field("interval"))?,
+        base_ejection: base,
+        max_ejection: max,
+        max_ejection_jitter: duration(max_ejection_time_jitter, &at.field("max_ejection_time_jitter"))?
+            .unwrap_or_default(),
+        max_ejection_percent: share(
+            max_ejection_percent,
+            DEFAULT_MAX_PERCENT,
+            &at.field("max_ejection_percent"),
+        )?,
+        enforcing: OutlierEnforcing {
+            consecutive_5xx: share(enforcing_consecutive_5xx, 100, &at.field("enforcing_consecutive_5xx"))?,
+            consecutive_gateway: share(
+                enforcing_consecutive_gateway_failure,
+                0,
+                &at.field("enforcing_consecutive_gateway_failure"),
+            )?,
+            consecutive_local: share(
+                enforcing_consecutive_local_origin_failure,
+                100,
+                &at.field("enforcing_consecutive_local_origin_failure"),
+            )?,
+        },
+        always_eject_one: always_eject_one_host.unwrap_or(false),
+    })
+}
+
+/// Ejection by statistics is not implemented; 0 says that it is not wanted.
+fn off(value: Option<u32>, at: &At<'_>) -> Result<(), Invalid> {
+    match value {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(at.refuse("ejection by statistics is not implemented; give 0")),
+    }
+}
+
+fn share(value: Option<u32>, default: u32, at: &At<'_>) -> Result<u32, Invalid> {
+    match value.unwrap_or(default) {
+        share @ 0..=100 => Ok(share),
+        _ => Err(at.refuse("a percentage is between 0 and 100")),
+    }
+}
+
+pub(super) fn circuit_breakers(
+    value: proto::CircuitBreakers,
+    at: &At<'_>,
+) -> Result<CircuitBreakers, Invalid> {
+    let proto::CircuitBreakers { thresholds: values } = value;
+    let mut breakers = CircuitBreakers::default();
+    let at = at.field("thresholds");
+    // Where a priority is given twice the first counts, as in Envoy.
+    for (nth, value) in values.into_iter().enumerate().rev() {
+        let at = at.item(nth);
+        match resource_priority(value.priority, &at.field("priority"))? {
+            ResourcePriority::Default => breakers.default = thresholds(value, &at)?,
+            ResourcePriority::High => breakers.high = thresholds(value, &at)?,
+        }
+    }
+    Ok(breakers)
+}
+
+fn thresholds(value: proto::circuit_breakers::Thresholds, at: &At<'_>) -> Result<Thresholds, Invalid> {
+    let proto::circuit_breakers::Thresholds {
+        priority: _,
+        max_connections,
+        max_pending_requests,
+        max_requests,
+        max_retries,
+        retry_budget,
+        track_remaining,
+    } = value;
+    let default = Thresholds::default();
+    Ok(Thresholds {
+        max_connections: max_connections.unwrap_or(default.max_connections),
+        max_pending_requests: max_pending_requests.unwrap_or(default.max_pending_requests),
+        max_requests: max_requests.unwrap_or(default.max_requests),
+        max_retries: max_retries.unwrap_or(default.max_retries),
+        retry_budget: retry_budget.map(|value| budget(value, &at.field("retry_budget"))).transpose()?,
+        track_remaining,
+    })
+}
+
+fn budget(
+    value: proto::circuit_breakers::thresholds::RetryBudget,
+    at: &At<'_>,
+) -> Result<RetryBudget, Invalid> {
+    let proto::circuit_breakers::thresholds::RetryBudget { budget_percent, min_retry_concurrency } = value;
+    let percent = percent(budget_percent, 20.0, &at.field("budget_percent"))?;
+    Ok(RetryBudget {
+        millionths: (percent * 10_000.0).round() as u32,
+        min_concurrency: min_retry_concurrency.unwrap_or(3),
+    })
+}

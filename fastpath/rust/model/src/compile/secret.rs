@@ -1,0 +1,23 @@
+//! Secrets.
+
+use std::sync::Arc;
+
+use meshloom_xds::envoy::extensions::transport_sockets::tls::v3 as proto;
+
+use super::context::Context;
+use super::path::{At, Invalid};
+use super::tls::{certificate, validation};
+use crate::tls::Secret;
+
+pub(super) fn secret(value: proto::Secret, at: &At<'_>, cx: &mut Context) -> Result<Secret, Invalid> {
+    use proto::secret::Type;
+    let proto::Secret { name: _, r#type } = value;
+    match r#type {
+        Some(Type::TlsCertificate(value)) => {
+            certificate(&value, &at.field("tls_certificate")).map(|made| Secret::Certificate(Arc::new(made)))
+        }
+        Some(Type::ValidationContext(value)) => validation(&value, &at.field("validation_context"), cx)
+            .map(|made| Secret::Validation(Arc::new(made))),
+        None => Err(at.refuse("give tls_certificate or validation_context")),
+    }
+}

@@ -1,0 +1,33 @@
+//! Names of the extensions that are known, by the type of their configuration.
+
+pub(super) const LISTENER: &str = "envoy.config.listener.v3.Listener";
+pub(super) const ROUTE_TABLE: &str = "envoy.config.route.v3.RouteConfiguration";
+pub(super) const CLUSTER: &str = "envoy.config.cluster.v3.Cluster";
+pub(super) const ASSIGNMENT: &str = "envoy.config.endpoint.v3.ClusterLoadAssignment";
+pub(super) const SECRET: &str = "envoy.extensions.transport_sockets.tls.v3.Secret";
+
+pub(super) const HCM: &str =
+    "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
+pub(super) const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
+pub(super) const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
+pub(super) const ORIGINAL_DST: &str = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
+pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
+pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
+pub(super) const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
+pub(super) const DOWNSTREAM_TLS: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
+pub(super) const UPSTREAM_TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+pub(super) const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
+pub(super) const HTTP_UPSTREAM: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+pub(super) const FILE_LOG: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
+pub(super) const STDOUT_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
+pub(super) const STDERR_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
+pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
+pub(super) const PREVIOUS_HOSTS: &str =
+    "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+pub(super) const PRESERVE_CASE: &str =
+    "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
+pub(super) const TYPED_STRUCT: &str = "xds.type.v3.TypedStruct";
+pub(super) const UDPA_TYPED_STRUCT: &str = "udpa.type.v1.TypedStruct";
+/// Istio's filters, whose messages Envoy's API lacks: they travel in a `TypedStruct`.
+pub(super) const PEER_METADATA: &str = "io.istio.http.peer_metadata.Config";
+pub(super) const ISTIO_STATS: &str = "stats.PluginConfig";
