@@ -70,7 +70,7 @@ class Rollout:
             if self.lost
             else []
         )
-        for asked, most in (("0", 0.0), ("50", 15.0), ("100", 0.0)):
+        for asked, most in (("0", 0.0), ("50", 14.0), ("100", 0.0)):
             if asked not in self.shares or abs(self.shares[asked] - float(asked)) > most:
                 found.append(f"rollout: at {asked} % the share of 1.1 was {self.shares.get(asked)} %")
         if self.converged_s is None:

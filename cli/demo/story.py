@@ -93,24 +93,25 @@ class Story:
         began = time.monotonic()
         async with self._users.load(CHROME, self._rate):
             await asyncio.sleep(1.5)
-            killed = time.monotonic()
-            victim.kill()
-            gone = asyncio.create_task(self._left_rotation(victim, killed))
+            if await self._in_rotation(victim):
+                victim.kill()
+                failure.ejected_after_s = await self._left_rotation(victim, time.monotonic())
             await asyncio.sleep(2.5)
-            failure.ejected_after_s = await gone
         outcomes = self._tally.since(began)
         failure.killed, failure.sent = victim.name, len(outcomes)
         failure.lost, failure.reasons = _lost(outcomes)
 
     async def _left_rotation(self, victim: Copy, since: float) -> float | None:
         """Asks the gateway for its endpoints until the victim is not among them."""
-        address = f"{self._gateway.node.ip}:{ADMIN_PORT}"
         while time.monotonic() - since < 15:
-            _, body = await get(address, "/clusters")
-            if victim.ip.encode() not in body:
+            if not await self._in_rotation(victim):
                 return round(time.monotonic() - since, 3)
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0.01)
         return None
+
+    async def _in_rotation(self, copy: Copy) -> bool:
+        _, body = await get(f"{self._gateway.node.ip}:{ADMIN_PORT}", "/clusters")
+        return f"::{copy.ip}:".encode() in body
 
     async def _rollout(self) -> None:
         rollout = self.report.rollout
@@ -123,7 +124,7 @@ class Story:
                 if percent == 100:
                     rollout.converged_s = None if converged is None else round(converged - applied, 3)
                 start = time.monotonic()
-                await asyncio.sleep(2.5 if percent != 50 else 4.0)
+                await self._users.ask(CHROME, 250 if percent == 50 else 60)
                 counts = versions(self._tally.since(start))
                 total = sum(counts.values()) or 1
                 rollout.shares[str(percent)] = round(100 * counts.get("1.1", 0) / total, 1)
