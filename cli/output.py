@@ -1,4 +1,4 @@
-"""What commands print: tables for people, JSON or YAML for machines, and progress that stays out of both."""
+"""Options that commands share, and what they print: tables for people, JSON or YAML for machines."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,6 +15,12 @@ def output_option(command: F) -> F:
     return click.option("--output", "-o", type=choice, default="table", help="For people or for machines.")(
         command
     )
+
+
+def proxy_option(command: F) -> F:
+    """`--proxy PROGRAM`, the same in every command that starts proxies."""
+    text = "An Envoy to run in place of meshproxy."
+    return click.option("--proxy", default="", metavar="PROGRAM", help=text)(command)
 
 
 def machine(output: str, value: object) -> bool:

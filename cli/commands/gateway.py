@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import click
-from meshloom.cli.output import output_option
+from meshloom.cli.output import output_option, proxy_option
 
 
 @click.command(short_help="Run an edge gateway from YAML, without any other part of a mesh.")
@@ -15,9 +15,16 @@ from meshloom.cli.output import output_option
 )
 @click.option("--bind", default="127.0.0.1", show_default=True, help="Address to listen on; 0.0.0.0 for all.")
 @click.option("--concurrency", default=1, show_default=True, help="Workers; 0: one per processor.")
+@proxy_option
 @output_option
 def command(
-    files: Sequence[str], ports: Sequence[str], labels: str, bind: str, concurrency: int, output: str
+    files: Sequence[str],
+    ports: Sequence[str],
+    labels: str,
+    bind: str,
+    concurrency: int,
+    proxy: str,
+    output: str,
 ) -> None:
     """Run a gateway from Gateway, VirtualService, ServiceEntry, DestinationRule and the like, and nothing
     else.
@@ -30,10 +37,10 @@ def command(
       meshloom gateway -f edge/ --port 80:8080 --port 443:8443 --bind 0.0.0.0
     """
     from meshloom.cli.commands.up import port_map
-    from meshloom.cli.local.edge import EdgeOptions, run_edge
+    from meshloom.cli.local.edge import EdgeOptions, ProxyChoice, run_edge
     from meshloom.runtime.lifecycle import until_stopped
     from meshloom.runtime.log import set_up
 
     set_up("warning")
-    options = EdgeOptions.parse(files, port_map(ports), labels, bind, concurrency)
+    options = EdgeOptions.parse(files, port_map(ports), labels, ProxyChoice(bind, concurrency, proxy))
     asyncio.run(until_stopped(lambda: run_edge(options, output)))

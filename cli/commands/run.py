@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from meshloom.cli.errors import CliError, Exit
+from meshloom.cli.output import proxy_option
 from meshloom.cli.pilot import pilot_option
 
 
@@ -29,6 +30,7 @@ from meshloom.cli.pilot import pilot_option
 @click.option("--mixer", metavar="HOST:PORT", help="Where to report telemetry.")
 @click.option("--trust-domain", default="", help="Default: that of the mesh that runs here.")
 @pilot_option
+@proxy_option
 @click.argument("cmd", nargs=-1, required=True, type=click.UNPROCESSED)
 def command(**given: object) -> None:
     """Run CMD as a workload of the mesh, and end with its exit code.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 from meshloom.cli.errors import CliError, Exit
-from meshloom.cli.output import output_option
+from meshloom.cli.output import output_option, proxy_option
 
 if TYPE_CHECKING:
     from meshloom.cli.local.mesh import MeshOptions
@@ -28,7 +28,7 @@ _SETTLED_WITHIN_S = 120.0
 )
 @click.option("--trust-domain", default="cluster.local", show_default=True)
 @click.option("--store", default="", metavar="sqlite:PATH|dir", help="Keep applied objects after the end.")
-@click.option("--proxy", default="", metavar="PROGRAM", help="An Envoy to run in place of meshproxy.")
+@proxy_option
 @click.option("--log-level", default="warning", show_default=True)
 @output_option
 def command(

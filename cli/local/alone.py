@@ -17,7 +17,7 @@ from meshloom.cli.errors import CliError, Exit
 from meshloom.cli.local.children import Nanny
 from meshloom.cli.local.identity import IdentitySource
 from meshloom.cli.local.settings import Program, WorkloadSpec
-from meshloom.cli.local.sidecar import ProxySettings
+from meshloom.cli.local.sidecar import proxy_settings
 from meshloom.cli.local.workload import Copy, Surroundings
 
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -29,10 +29,10 @@ class RunOptions:
 
     spec: WorkloadSpec
     local_ports: Mapping[int, int]
-    name: str
     pilot: str
     mixer: str
     identities: IdentitySource
+    proxy: str = ""
 
     @classmethod
     def parse(cls, given: Mapping[str, Any]) -> "RunOptions":
@@ -51,7 +51,8 @@ class RunOptions:
         )
         mesh = running_mesh()
         mixer = given["mixer"] or (mesh.mixer_grpc if mesh else "")
-        return cls(spec, ports, name, pilot_address(given["pilot"]), mixer, _identities(given))
+        pilot = pilot_address(given["pilot"])
+        return cls(spec, ports, pilot, mixer, _identities(given), given["proxy"])
 
 
 def _identities(given: Mapping[str, Any]) -> IdentitySource:
@@ -91,7 +92,12 @@ async def run_alone(options: RunOptions) -> int:
         nanny = await Nanny.start(stack)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(options.pilot))
         around = Surroundings(
-            nanny, channel, options.identities, options.pilot, options.mixer, ProxySettings(folder, logs)
+            nanny,
+            channel,
+            options.identities,
+            options.pilot,
+            options.mixer,
+            proxy_settings(folder, logs, options.proxy),
         )
         copy = Copy(options.spec, around, foreground=True, local_ports=options.local_ports)
         _forward_signals(copy)

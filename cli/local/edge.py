@@ -16,8 +16,18 @@ from meshloom.cli.local.companions import companions
 from meshloom.cli.local.gateway import GatewayPlan, start_gateway
 from meshloom.cli.local.plane import Launcher, pilot_flags
 from meshloom.cli.local.settings import GatewayFile
-from meshloom.cli.local.sidecar import ProxySettings
+from meshloom.cli.local.sidecar import proxy_settings
 from meshloom.cli.output import machine
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """How the one proxy runs: where it listens, with how many workers, and if it is another than
+    meshproxy."""
+
+    bind: str
+    concurrency: int
+    program: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +36,11 @@ class EdgeOptions:
 
     files: Sequence[Path]
     gateway: GatewayFile
-    bind: str
-    concurrency: int
+    proxy: ProxyChoice
 
     @classmethod
     def parse(
-        cls, files: Sequence[str], ports: Mapping[int, int], labels: str, bind: str, concurrency: int
+        cls, files: Sequence[str], ports: Mapping[int, int], labels: str, proxy: ProxyChoice
     ) -> "EdgeOptions":
         """The Gateways in the files say which ports there are; `ports` moves some of them."""
         wanted = dict(pair.split("=", 1) for pair in labels.split(",") if "=" in pair)
@@ -43,7 +52,7 @@ class EdgeOptions:
                 "a Gateway's spec.selector must be among --labels",
             )
         file = GatewayFile(wanted, {**found, **ports})
-        return cls([Path(name).absolute() for name in files], file, bind, concurrency)
+        return cls([Path(name).absolute() for name in files], file, proxy)
 
 
 def _gateway_ports(files: Sequence[str], labels: Mapping[str, str]) -> list[int]:
@@ -73,8 +82,8 @@ async def run_edge(options: EdgeOptions, output: str) -> None:
             "pilot", pilot_flags(config, f"sqlite:{folder / 'rules.db'}", "cluster.local")
         )
         async with companions() as beside:
-            plan = GatewayPlan(options.gateway, pilot.at("grpc"), bind=options.bind)
-            proxies = ProxySettings(folder, folder, options.concurrency)
+            plan = GatewayPlan(options.gateway, pilot.at("grpc"), bind=options.proxy.bind)
+            proxies = proxy_settings(folder, folder, options.proxy.program, options.proxy.concurrency)
             gateway = await start_gateway(plan, nanny, proxies, stack, beside)
             ports = {str(port): gateway.address(port) for port in gateway.ports}
             if not machine(output, {"gateway": ports, "admin": f"{gateway.node.ip}:15000"}):

@@ -10,7 +10,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -25,7 +25,7 @@ from meshloom.cli.local.latest import Latest
 from meshloom.cli.local.plane import Launcher, Plane, PlaneSettings, Service, start_plane
 from meshloom.cli.local.rules import follow_deployments
 from meshloom.cli.local.settings import GatewayFile, LocalSettings, WorkloadSpec
-from meshloom.cli.local.sidecar import ProxySettings, tail
+from meshloom.cli.local.sidecar import proxy_settings, tail
 from meshloom.cli.local.workload import Copy, Phase, Surroundings
 from meshloom.runtime.log import Log
 
@@ -212,13 +212,8 @@ def _surroundings(
         identities=identities,
         pilot=plane.pilot.at("grpc"),
         mixer=plane.mixer.at("grpc"),
-        proxies=_proxies(options, folder),
+        proxies=proxy_settings(folder, options.home.logs, options.proxy),
     )
-
-
-def _proxies(options: MeshOptions, folder: Path) -> ProxySettings:
-    proxies = ProxySettings(folder, options.home.logs)
-    return replace(proxies, command=(options.proxy,)) if options.proxy else proxies
 
 
 async def _gateway(

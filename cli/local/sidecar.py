@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from meshloom.cli.errors import CliError, Exit
@@ -28,6 +28,12 @@ class ProxySettings:
     log_level: str = "warning"
     command: tuple[str, ...] = (sys.executable, "-m", "meshloom.meshproxy")
     """meshproxy, or any other proxy that takes Envoy's bootstrap and flags."""
+
+
+def proxy_settings(folder: Path, logs: Path, program: str = "", concurrency: int = 1) -> ProxySettings:
+    """`program` is another proxy than meshproxy; empty: meshproxy."""
+    settings = ProxySettings(folder, logs, concurrency)
+    return replace(settings, command=(program,)) if program else settings
 
 
 async def start_proxy(nanny: Nanny, node: NodeSpec, upstreams: Upstreams, settings: ProxySettings) -> Child:
