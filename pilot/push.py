@@ -35,12 +35,14 @@ class Publisher:
         self._told = tuple(told)
         self.model: MeshModel | None = None
         self.ports = OutboundPorts()
+        self._translator: ModelTranslator | None = None
 
     async def publish(self, model: MeshModel, changed_at: float) -> None:
         """`changed_at` (seconds, monotonic) is when the first change of this model came in."""
         self.model, self.ports = model, self.ports.extended(model)
         self._measure(model)
-        await self._hub.publish(ModelTranslator(model, self.ports, self._settings), changed_at)
+        self._translator = ModelTranslator(model, self.ports, self._settings, self._translator)
+        await self._hub.publish(self._translator, changed_at)
         for told in self._told:
             await told(model, self.ports)
 

@@ -11,12 +11,13 @@ from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from meshloom.pilot.model.destination_rule import ClientTls, ClientTlsMode, Subset, TrafficPolicy
 from meshloom.pilot.model.lookup.destination_rules import MergedRule, traffic_policy
 from meshloom.pilot.model.lookup.endpoints import endpoints_of, service_accounts_of
-from meshloom.pilot.model.mesh import MeshModel, Registry, Service, ServicePort
+from meshloom.pilot.model.mesh import Endpoint, MeshModel, Registry, Service, ServicePort
 from meshloom.pilot.model.protocol import Protocol
 from meshloom.pilot.model.service_entry import Resolution
 from meshloom.pilot.translate import names, tls
 from meshloom.pilot.translate.cluster_policy import apply_http2, apply_policy, speaks_http2
 from meshloom.pilot.translate.endpoints import load_assignment
+from meshloom.pilot.translate.memo import Memo
 from meshloom.pilot.translate.protos import ads, duration, istio_metadata, socket_address
 from meshloom.pilot.translate.proxy import HostPort
 from meshloom.pilot.translate.resource import Resource, TypeUrl
@@ -86,12 +87,26 @@ def is_discovered(service: Service) -> bool:
 class ClusterBuilder:
     """Makes clusters and endpoint lists of one model for one class of clients."""
 
-    def __init__(self, model: MeshModel, traits: Traits, settings: TranslateSettings) -> None:
+    def __init__(self, model: MeshModel, traits: Traits, settings: TranslateSettings, memo: Memo) -> None:
         self._model = model
         self._traits = traits
         self._settings = settings
+        self._memo = memo
 
     def cluster(self, wanted: OutboundCluster) -> Resource:
+        """The same for all clients with equal traits that follow the same rule."""
+        found = () if is_discovered(wanted.service) else self._endpoints(wanted)
+        inputs = (wanted, self._identities(wanted), found)
+        key = (TypeUrl.CLUSTER, self._traits, wanted.name, wanted.service.namespace)
+        return self._memo.get(key, inputs, lambda: self._make_cluster(wanted))
+
+    def endpoints(self, wanted: OutboundCluster) -> Resource:
+        """The same for everybody."""
+        found = self._endpoints(wanted)
+        key = (TypeUrl.ENDPOINT, wanted.name, wanted.service.namespace)
+        return self._memo.get(key, found, lambda: self._make_endpoints(wanted, found))
+
+    def _make_cluster(self, wanted: OutboundCluster) -> Resource:
         made = cluster_pb2.Cluster(name=wanted.name, metadata=_metadata(wanted))
         policy = wanted.policy
         apply_policy(made, policy, wanted.port.protocol, self._model.config)
@@ -101,13 +116,20 @@ class ClusterBuilder:
         self._secure(made, wanted, policy)
         return Resource.of(made.name, TypeUrl.CLUSTER, made, refers)
 
-    def endpoints(self, wanted: OutboundCluster) -> Resource:
-        return Resource.of(wanted.name, TypeUrl.ENDPOINT, self._load_assignment(wanted))
+    def _make_endpoints(self, wanted: OutboundCluster, found: Sequence[Endpoint]) -> Resource:
+        return Resource.of(wanted.name, TypeUrl.ENDPOINT, self._load_assignment(wanted, found))
 
-    def _load_assignment(self, wanted: OutboundCluster) -> endpoint_pb2.ClusterLoadAssignment:
-        labels = wanted.subset.labels if wanted.subset else None
-        found = endpoints_of(self._model, wanted.service, wanted.port.number, labels)
+    def _load_assignment(
+        self, wanted: OutboundCluster, found: Sequence[Endpoint]
+    ) -> endpoint_pb2.ClusterLoadAssignment:
         return load_assignment(wanted.name, found, self._model, self._settings.cluster_id)
+
+    def _endpoints(self, wanted: OutboundCluster) -> tuple[Endpoint, ...]:
+        labels = wanted.subset.labels if wanted.subset else None
+        return endpoints_of(self._model, wanted.service, wanted.port.number, labels)
+
+    def _identities(self, wanted: OutboundCluster) -> tuple[str, ...]:
+        return service_accounts_of(self._model, wanted.service, wanted.port.number)
 
     def _discover(self, made: cluster_pb2.Cluster, wanted: OutboundCluster) -> tuple[str, ...]:
         made.type = discovery_type(wanted.service)
@@ -118,7 +140,7 @@ class ClusterBuilder:
         made.dns_lookup_family = cluster_pb2.Cluster.V4_ONLY
         made.dns_refresh_rate.CopyFrom(duration(self._model.config.dns_refresh_rate))
         made.respect_dns_ttl = True
-        assignment = self._load_assignment(wanted)
+        assignment = self._load_assignment(wanted, self._endpoints(wanted))
         if not assignment.endpoints:
             assignment = static_assignment(made.name, [HostPort(wanted.service.hostname, wanted.port.number)])
         made.load_assignment.CopyFrom(assignment)
@@ -144,9 +166,7 @@ class ClusterBuilder:
     def _mesh_socket(
         self, wanted: OutboundCluster, given: ClientTls, http2: bool
     ) -> base_pb2.TransportSocket:
-        identities: Sequence[str] = given.subject_alt_names or service_accounts_of(
-            self._model, wanted.service, wanted.port.number
-        )
+        identities: Sequence[str] = given.subject_alt_names or self._identities(wanted)
         sni = given.sni or names.outbound_sni(wanted.service.hostname, wanted.port.number, wanted.subset_name)
         return tls.mesh_upstream(sni, identities, http2 and not self._traits.own)
 

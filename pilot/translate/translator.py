@@ -8,7 +8,7 @@ listeners, as the same objects. What depends on the single proxy is its addresse
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from meshloom.pilot.model.base import Labels
 from meshloom.pilot.model.lookup.gateways import gateways_for
@@ -19,10 +19,11 @@ from meshloom.pilot.model.protocol import Protocol
 from meshloom.pilot.translate.clusters import inbound_cluster
 from meshloom.pilot.translate.listeners.gateway import gateway_ports
 from meshloom.pilot.translate.listeners.inbound import InboundPort, inbound_listener
+from meshloom.pilot.translate.memo import Memo
 from meshloom.pilot.translate.proxy import HostPort, Proxy, ProxyKind
 from meshloom.pilot.translate.resource import NO_RESOURCES, Resource, ResourceSet, TypeUrl, joined
 from meshloom.pilot.translate.secrets import gateway_secrets
-from meshloom.pilot.translate.settings import TranslateSettings
+from meshloom.pilot.translate.settings import MeshWide, TranslateSettings
 from meshloom.pilot.translate.snapshot import Snapshot
 from meshloom.pilot.translate.traits import Traits
 from meshloom.pilot.translate.view import View, ViewKey
@@ -33,10 +34,20 @@ _LOOPBACK = "127.0.0.1"
 class ModelTranslator:
     """Snapshots of one model. Views are made on first use and kept for as long as the translator is."""
 
-    def __init__(self, model: MeshModel, ports: OutboundPorts, settings: TranslateSettings) -> None:
+    def __init__(
+        self,
+        model: MeshModel,
+        ports: OutboundPorts,
+        settings: TranslateSettings,
+        previous: ModelTranslator | None = None,
+    ) -> None:
+        """`previous` translated the model before: what has not changed since is taken over from it."""
         self._model = model
         self._ports = ports
         self._settings = settings
+        self._wide = MeshWide.of(model, settings)
+        same_mesh = previous is not None and previous._wide == self._wide
+        self._memo: Memo = previous._memo.successor() if previous is not None and same_mesh else Memo()
         self._views: dict[ViewKey, View] = {}
         self._workloads: Mapping[str, Workload] = {w.address: w for w in model.workloads}
         self._served = _served_ports(model)
@@ -56,7 +67,7 @@ class ModelTranslator:
     def _view(self, proxy: Proxy, traits: Traits) -> View:
         key = ViewKey.of(self._model, proxy, traits)
         if key not in self._views:
-            self._views[key] = View.of(self._model, key, self._settings)
+            self._views[key] = View.of(self._model, key, self._settings, self._memo)
         return self._views[key]
 
     def _sidecar(self, proxy: Proxy, traits: Traits, view: View) -> Snapshot:
@@ -65,16 +76,23 @@ class ModelTranslator:
         listeners = [
             inbound_listener(port, traits, self._model.config).at(proxy.ip, port.number) for port in inbound
         ]
-        listeners += self._outbound_listeners(proxy, view)
+        outgoing = self._memo.get(
+            ("outbound", proxy.ip, proxy.namespace),
+            (view.http_proxy, view.service_listeners, self._ports),
+            lambda: ResourceSet.of(self._outbound_listeners(proxy, view)),
+        )
         return Snapshot.build(
             {
-                TypeUrl.CLUSTER: joined(view.clusters, clusters),
+                TypeUrl.CLUSTER: self._joined("clusters", proxy, view.clusters, clusters),
                 TypeUrl.ENDPOINT: view.endpoints,
                 TypeUrl.SECRET: NO_RESOURCES,
-                TypeUrl.LISTENER: ResourceSet.of(listeners),
+                TypeUrl.LISTENER: self._joined("listeners", proxy, outgoing, listeners),
                 TypeUrl.ROUTE: view.routes,
             }
         )
+
+    def _joined(self, part: str, proxy: Proxy, shared: ResourceSet, own: Sequence[Resource]) -> ResourceSet:
+        return self._memo.get((part, proxy.ip), (shared, own), lambda: joined(shared, own))
 
     def _outbound_listeners(self, proxy: Proxy, view: View) -> Iterator[Resource]:
         yield view.http_proxy.at(proxy.ip, HTTP_PROXY_PORT)

@@ -23,8 +23,9 @@ from meshloom.pilot.translate.clusters import (
 from meshloom.pilot.translate.listeners import outbound
 from meshloom.pilot.translate.listeners.draft import ListenerDraft
 from meshloom.pilot.translate.listeners.grpc import grpc_listeners
+from meshloom.pilot.translate.memo import Memo
 from meshloom.pilot.translate.proxy import Proxy
-from meshloom.pilot.translate.resource import NO_RESOURCES, ResourceSet, TypeUrl
+from meshloom.pilot.translate.resource import NO_RESOURCES, Resource, ResourceSet, TypeUrl
 from meshloom.pilot.translate.routes.rules import RouteScope, depends_on_labels
 from meshloom.pilot.translate.routes.sidecar import (
     RoutedPort,
@@ -64,26 +65,30 @@ class View:
     service_listeners: Mapping[ServicePortKey, ListenerDraft]
 
     @classmethod
-    def of(cls, model: MeshModel, key: ViewKey, settings: TranslateSettings) -> View:
+    def of(cls, model: MeshModel, key: ViewKey, settings: TranslateSettings, memo: Memo) -> View:
         scope = RouteScope(model, key.traits, key.namespace, dict(key.labels), frozenset({MESH_GATEWAY}), 0)
         services = visible_services(model, key.namespace)
         index = mesh_host_index(model, key.namespace)
         routed = tuple(routed_ports(services, index, scope))
         rules = mesh_virtual_services(model, key.namespace)
         wanted = _wanted_clusters(model, services, Client(key.namespace, dict(key.labels)))
-        builder = ClusterBuilder(model, key.traits, settings)
+        builder = ClusterBuilder(model, key.traits, settings, memo)
+
+        def kept(part: str, made: list[Resource]) -> ResourceSet:
+            return memo.settled((part, key), ResourceSet.of(made))
+
         return cls(
             scope=scope,
-            clusters=ResourceSet.of([black_hole(), *(builder.cluster(each) for each in wanted)]),
-            endpoints=ResourceSet.of(
-                builder.endpoints(each) for each in wanted if is_discovered(each.service)
+            clusters=kept("clusters", [black_hole(), *(builder.cluster(each) for each in wanted)]),
+            endpoints=kept(
+                "endpoints", [builder.endpoints(each) for each in wanted if is_discovered(each.service)]
             ),
-            routes=ResourceSet.of(
-                [*(service_table(each) for each in routed), http_proxy_table(routed, rules, scope)]
+            routes=kept(
+                "routes", [*(service_table(each) for each in routed), http_proxy_table(routed, rules, scope)]
             ),
             routed=routed,
-            http_proxy=outbound.http_proxy(scope),
-            service_listeners=_service_listeners(services, index, scope),
+            http_proxy=memo.get(("http_proxy", key.traits), (), lambda: outbound.http_proxy(scope)),
+            service_listeners=_service_listeners(services, index, scope, memo),
         )
 
     def grpc_snapshot(self) -> Snapshot:
@@ -115,7 +120,7 @@ def _wanted_clusters(
 
 
 def _service_listeners(
-    services: tuple[Service, ...], index: HostIndex, scope: RouteScope
+    services: tuple[Service, ...], index: HostIndex, scope: RouteScope, memo: Memo
 ) -> Mapping[ServicePortKey, ListenerDraft]:
     """A wildcard host has no listener: which of its names is meant only a Host header can tell."""
     made: dict[ServicePortKey, ListenerDraft] = {}
@@ -125,7 +130,11 @@ def _service_listeners(
         for port in service.ports:
             key = ServicePortKey(service.namespace, service.hostname, port.number)
             if scope.traits.routes_http(port.protocol):
-                made[key] = outbound.http_service(service, port, scope)
+                made[key] = memo.get(
+                    ("listener", scope.traits, key),
+                    (),
+                    lambda service=service, port=port: outbound.http_service(service, port, scope),  # type: ignore[misc]
+                )
             elif port.protocol is not Protocol.UDP:
                 made[key] = outbound.opaque_service(service, port, index.find(service.hostname), scope)
     return made
