@@ -8,6 +8,7 @@ what is missing.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -88,14 +89,14 @@ _NOT_IN_MESHPROXY: Mapping[str, tuple[str, ...]] = {
     "DestinationRule": _in_policies(_POOL_HTTP2),
     "MeshConfig": ("h2UpgradePolicy=UPGRADE",),
 }
+_NO_EFFECT = "is not implemented yet and has no effect"
+_ENVOY_ALONE = "is not implemented by meshproxy yet: it takes effect in Envoy alone"
 _STEP = re.compile(r"([A-Za-z0-9_]+)(\[\]|\{[^}]*\})?")
 
 
 def unimplemented(kind: str, spec: Mapping[str, Any]) -> Iterator[Fault]:
     """One fault per place where a field without effect is given; paths are relative to the spec."""
-    yield from _given(_NOWHERE.get(kind, ()), spec, "is not implemented yet and has no effect")
-    alone = "is not implemented by meshproxy yet: it takes effect in Envoy alone"
-    yield from _given(_NOT_IN_MESHPROXY.get(kind, ()), spec, alone)
+    return _find(spec, _tree(kind), ())
 
 
 def patterns(kind: str) -> tuple[str, ...]:
@@ -103,32 +104,55 @@ def patterns(kind: str) -> tuple[str, ...]:
     return (*_NOWHERE.get(kind, ()), *_NOT_IN_MESHPROXY.get(kind, ()))
 
 
-def _given(wanted: tuple[str, ...], spec: Mapping[str, Any], verdict: str) -> Iterator[Fault]:
-    for pattern in wanted:
+class _Node:
+    """Patterns with a common beginning. `verdicts` hold what to say of a value, and of which one only."""
+
+    def __init__(self) -> None:
+        self.children: dict[str, dict[str, _Node]] = {}
+        self.verdicts: list[tuple[str, str]] = []
+
+    def add(self, pattern: str, verdict: str) -> None:
         path, _, only = pattern.partition("=")
-        for at, value in _find(spec, _STEP.findall(path), ()):
-            if not only or value == only:
-                what = f"{at[-1]}: {only}" if only else str(at[-1])
-                yield Fault(at, f"{what} {verdict}")
+        node = self
+        for name, container in _STEP.findall(path):
+            node = node.children.setdefault(name, {}).setdefault(container, _Node())
+        node.verdicts.append((only, verdict))
 
 
-def _find(value: Any, steps: list[tuple[str, str]], at: Path) -> Iterator[tuple[Path, Any]]:
-    """Every place in `value` that the pattern names and that says anything."""
-    if not steps:
-        yield at, value
+@functools.cache
+def _tree(kind: str) -> _Node:
+    root = _Node()
+    for pattern in _NOWHERE.get(kind, ()):
+        root.add(pattern, _NO_EFFECT)
+    for pattern in _NOT_IN_MESHPROXY.get(kind, ()):
+        root.add(pattern, _ENVOY_ALONE)
+    return root
+
+
+def _find(value: Any, node: _Node, at: Path) -> Iterator[Fault]:
+    """Every place in `value` that a pattern names and that says anything."""
+    for only, verdict in node.verdicts:
+        if not only or value == only:
+            what = f"{at[-1]}: {only}" if only else str(at[-1])
+            yield Fault(at, f"{what} {verdict}")
+    if not node.children or not isinstance(value, Mapping):
         return
-    (name, container), rest = steps[0], steps[1:]
-    inner = value.get(name) if isinstance(value, Mapping) else None
-    if inner is None or inner is False:
-        return
-    here: Path = (*at, name)
+    for name, inner in value.items():
+        if name in node.children and inner is not None and inner is not False:
+            for container, child in node.children[name].items():
+                for step, item in _items(inner, container):
+                    yield from _find(item, child, (*at, name, *step))
+
+
+def _items(value: Any, container: str) -> Iterator[tuple[Path, Any]]:
+    """What a step leads to: the value itself, a list's items, or those of a map whose keys fit."""
     if not container:
-        yield from _find(inner, rest, here)
-    elif isinstance(inner, list):
-        for index, item in enumerate(inner):
-            yield from _find(item, rest, (*here, index))
-    elif isinstance(inner, Mapping):
+        yield (), value
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield (index,), item
+    elif isinstance(value, Mapping):
         prefix = container.strip("{}").removesuffix("*")
-        for key, item in inner.items():
+        for key, item in value.items():
             if str(key).startswith(prefix):
-                yield from _find(item, rest, (*here, str(key)))
+                yield (str(key),), item
