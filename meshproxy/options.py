@@ -27,10 +27,10 @@ class Options(NamedTuple):
     base_id: int = -1
     """Names a family of generations that hand over to each other; -1: no hot restart."""
     restart_epoch: int = 0
-    drain_time_s: float = 30.0
+    drain_time_s: int = 30
     """How long requests in flight may take to end after SIGTERM, or after a successor serves."""
     drain_strategy: Literal["gradual", "immediate"] = "gradual"
-    parent_shutdown_time_s: float = 60.0
+    parent_shutdown_time_s: int = 60
     """How long after it serves a successor ends its predecessor."""
     log_level: str = "info"
     log_path: str = ""

@@ -30,6 +30,8 @@ log = Log("agent")
 def main(arguments: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
         signal.signal(number, signal.SIG_IGN)  # the arbiter says what they mean
+    # What gRPC has to say of a connection reaches us as an error, and the log as an event.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     control = int(arguments[-1])
     os.set_inheritable(control, False)
     start = _first_message(control)

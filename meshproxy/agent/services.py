@@ -53,8 +53,8 @@ def _tell_address(path: str, bound: Address) -> None:
 
 
 def _start_report(agent: Agent, regions: list[Region]) -> asyncio.Task[None] | None:
-    target = agent.bootstrap.node.metadata.fields[METADATA_KEY].string_value
-    if not target:
+    metadata = agent.bootstrap.node.metadata.fields
+    if METADATA_KEY not in metadata:  # asking for it would put it there
         return None
-    reporter = Reporter(target, agent.bootstrap.node.id, regions)
+    reporter = Reporter(metadata[METADATA_KEY].string_value, agent.bootstrap.node.id, regions)
     return asyncio.create_task(reporter.run(), name="telemetry-report")

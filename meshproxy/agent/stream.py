@@ -19,12 +19,11 @@ log = Log("xds")
 
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
-    # A server that is gone without a word is noticed, and its successor found.
-    ("grpc.keepalive_time_ms", 30_000),
+    # A server that is gone without a word is noticed; gRPC servers take more frequent pings for an attack.
+    ("grpc.keepalive_time_ms", 310_000),
     ("grpc.keepalive_timeout_ms", 10_000),
     # Back-off is ours: each attempt is a fresh connection.
     ("grpc.use_local_subchannel_pool", 1),
-    ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.enable_retries", 0),
 )
 CONNECT_TIMEOUT_S = 10.0
@@ -105,7 +104,7 @@ class Stream:
         target = self.find_target()
         async with _channel(target) as channel:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await channel.channel_ready()
+                await _connected(channel)
             call = channel.stream_stream(
                 self.method,
                 request_serializer=lambda request: request.SerializeToString(),
@@ -149,6 +148,18 @@ def _channel(target: Target) -> Any:
         given.root_certs or None, given.private_key or None, given.cert_chain or None
     )
     return grpc.aio.secure_channel(target.name, credentials, options=options)
+
+
+async def _connected(channel: Any) -> None:
+    """Wait for the first outcome. gRPC would go on trying at a pace of its own. Raises NoTarget."""
+    import grpc
+
+    state = channel.get_state(try_to_connect=True)
+    while state is not grpc.ChannelConnectivity.READY:
+        if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+            raise NoTarget("cannot connect")
+        await channel.wait_for_state_change(state)
+        state = channel.get_state()
 
 
 def _describe(error: BaseException) -> str:

@@ -24,6 +24,8 @@ from typing import NamedTuple, TypeAlias
 
 AGENT = -1
 """The agent's place, beside the workers' 0, 1, ..."""
+LONGEST_WAIT_S = 1.0
+"""Hearts are looked at so often."""
 
 
 class Timing(NamedTuple):
@@ -148,8 +150,8 @@ def plan(state: State, now: float, timing: Timing) -> list[Action]:
 
 
 def wake_at(state: State, now: float) -> float:
-    """When `plan` can next say something new, if nothing else happens; at most a second ahead."""
-    times = [now + 1.0]
+    """When `plan` can next say something new, if nothing else happens."""
+    times = [now + LONGEST_WAIT_S]
     for place in (*state.workers, state.agent):
         match place:
             case Vacant(retry_at) if retry_at > now:

@@ -7,6 +7,7 @@ beyond that is none of its business.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from meshloom.meshproxy.arbiter.listeners import Endpoint, Listeners
 from meshloom.meshproxy.arbiter.loop import Loop
 from meshloom.meshproxy.arbiter.plan import (
     AGENT,
+    LONGEST_WAIT_S,
     Action,
     Booting,
     Drain,
@@ -107,7 +109,7 @@ class Arbiter:
                 deadline = now + self._program.timing.agent_stop
                 self._put(place, Killed(pid) if number == signal.SIGKILL else Draining(pid, deadline))
             case TellDrain(place, pid, deadline):
-                self._send(place, {"type": "drain", "seconds": max(deadline - now, 0.0)})
+                self._send(place, {"type": "drain", "seconds": max(math.ceil(deadline - now), 0)})
                 self._put(place, Draining(pid, deadline))
             case Exit(code):
                 self._exit_code = code
@@ -126,7 +128,7 @@ class Arbiter:
 
     def _watch_hearts(self, now: float) -> None:
         # When it is we who were stopped or starved, nobody's silence counts.
-        starved = now - self._last_turn > self._program.timing.heartbeat / 2
+        starved = now - self._last_turn > LONGEST_WAIT_S + self._program.timing.heartbeat / 2
         self._last_turn = now
         workers = list(self._state.workers)
         for slot, place in enumerate(workers):
@@ -146,6 +148,7 @@ class Arbiter:
             "workers": self._options.workers,
             "control_fd": theirs.fileno(),
             "bundle_fd": bundle.fd if bundle else None,
+            "bundle_version": bundle.version if bundle else 0,
             "telemetry_fd": self._regions.fds[slot],
             "listeners": [{**endpoint.describe(), "fd": each.fileno()} for endpoint, each in held],
             "drain_time_s": self._options.drain_time_s,

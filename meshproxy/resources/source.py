@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from envoy.config.core.v3 import config_source_pb2
+
 DEFAULT_FETCH_TIMEOUT_S = 15.0
 """How long something may wait for its first answer before it goes without."""
 
@@ -89,7 +91,7 @@ def parse_api_source(raw: Any, at: str) -> Grpc:
         raise InvalidSource(f"{at}.api_type", f"{kind} is not implemented: want {' or '.join(_GRPC_KINDS)}")
     if len(raw.grpc_services) != 1:
         raise InvalidSource(f"{at}.grpc_services", f"want exactly one, found {len(raw.grpc_services)}")
-    if raw.ApiVersion.Name(raw.transport_api_version) not in ("V3", "AUTO"):
+    if raw.transport_api_version not in (config_source_pb2.AUTO, config_source_pb2.V3):
         raise InvalidSource(f"{at}.transport_api_version", "want V3")
     service = raw.grpc_services[0]
     return Grpc(

@@ -1,0 +1,124 @@
+"""Faults of a bootstrap: all of them at once, each with file, line, path and what would be right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from meshloom.meshproxy.bootstrap.load import InvalidBootstrap, load
+from meshloom.meshproxy.options import Options
+from meshloom.meshproxy.resources.source import Ads, EnvoyGrpc, Grpc
+
+from tests.support.bootstrap import cluster
+
+HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+
+
+def faults(folder: Path, text: str, name: str = "b.yaml") -> list[str]:
+    path = folder / name
+    path.write_text(text)
+    with pytest.raises(InvalidBootstrap) as caught:
+        load(Options(config_path=str(path)))
+    return [line.removeprefix(f"{folder}/") for line in caught.value.lines]
+
+
+def test_every_fault_is_named_with_its_line(tmp_path: Path) -> None:
+    text = f"""\
+static_resources:
+  listeners:
+  - nam: web
+    address: {{socket_address: {{address: 127.0.0.1, portValue: http}}}}
+    filter_chains:
+    - filters:
+      - typed_config:
+          "@type": {HCM}
+          codec_type: HTTP11
+          routeConfig: {{}}
+          rds: {{}}
+  clusters:
+  - connect_timeout: 5
+    load_assignment: []
+"""
+    assert faults(tmp_path, text) == [
+        "b.yaml:3: static_resources.listeners[0].nam: Listener has no field 'nam', did you mean name?",
+        "b.yaml:4: static_resources.listeners[0].address.socket_address.portValue: want a whole number, "
+        "found 'http' (invalid literal for int() with base 10: 'http')",
+        "b.yaml:9: static_resources.listeners[0].filter_chains[0].filters[0].typed_config.codec_type: "
+        "'HTTP11' is none of AUTO, HTTP1, HTTP2, HTTP3; did you mean HTTP1?",
+        "b.yaml:7: static_resources.listeners[0].filter_chains[0].filters[0].typed_config: "
+        "only one of routeConfig and rds may be given",
+        'b.yaml:13: static_resources.clusters[0].connect_timeout: 5 is no Duration (for example "5s" or '
+        '"0.25s"): Duration JSON value not a string: 5',
+        "b.yaml:14: static_resources.clusters[0].load_assignment: "
+        "want an object (ClusterLoadAssignment), found a list",
+    ]
+
+
+def test_a_field_that_would_be_ignored_is_refused(tmp_path: Path) -> None:
+    text = "node: {id: a}\nwatchdog: {}\nadmin:\n  access_log_path: /dev/null\n"
+
+    assert faults(tmp_path, text) == [
+        "b.yaml:2: watchdog: is not implemented; take it out",
+        "b.yaml:4: admin.access_log_path: is not implemented; take it out",
+    ]
+
+
+def test_fields_without_effect_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "b.yaml"
+    path.write_text("stats_flush_interval: 5s\nadmin: {profile_path: /tmp/x}\n")
+
+    assert load(Options(config_path=str(path))).static == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [1\nb: 2\n", "b.yaml:2: did not find expected"),
+        ('{"node": {"id": "a"}\n"admin": {}}', "b.yaml:2: Expecting ',' delimiter at column 1"),
+        ("- a\n", "b.yaml: want an object with fields, found list"),
+        ("static_resources: {listeners: [{filters: 1}]}", "b.yaml:1: static_resources.listeners[0].filters"),
+    ],
+)
+def test_what_is_no_configuration_is_told_where(tmp_path: Path, text: str, says: str) -> None:
+    assert faults(tmp_path, text)[0].startswith(says)
+
+
+def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:
+    with pytest.raises(InvalidBootstrap, match="No such file or directory"):
+        load(Options(config_path=str(tmp_path / "absent.yaml")))
+
+
+def test_text_on_the_command_line_is_merged_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "b.json"
+    path.write_text(json.dumps({"node": {"id": "file", "cluster": "c"}}))
+
+    loaded = load(Options(config_path=str(path), config_yaml="node: {id: text}", service_cluster="flag"))
+
+    assert (loaded.node.id, loaded.node.cluster, loaded.node.user_agent_name) == ("text", "flag", "meshproxy")
+
+
+def test_the_sources_of_dynamic_resources_are_read(tmp_path: Path) -> None:
+    service = {"envoy_grpc": {"cluster_name": "xds"}}
+    bootstrap = {
+        "dynamic_resources": {
+            "ads_config": {"api_type": "DELTA_GRPC", "grpc_services": [service]},
+            "cds_config": {"ads": {}, "initial_fetch_timeout": "2s"},
+        },
+        "static_resources": {"clusters": [cluster("xds", 80)]},
+    }
+
+    loaded = load(Options(config_yaml=json.dumps(bootstrap)))
+
+    assert loaded.ads == Grpc(EnvoyGrpc("xds"), delta=True)
+    assert loaded.cds == (Ads(), 2.0)
+    assert loaded.lds is None
+
+
+def test_a_source_that_we_cannot_follow_is_refused(tmp_path: Path) -> None:
+    text = "dynamic_resources:\n  ads_config:\n    api_type: REST\n"
+
+    assert faults(tmp_path, text) == [
+        "b.yaml:3: dynamic_resources.ads_config.api_type: REST is not implemented: "
+        "want GRPC or DELTA_GRPC or AGGREGATED_GRPC or AGGREGATED_DELTA_GRPC"
+    ]
