@@ -192,7 +192,7 @@ fn vacate<I: Index, T>(table: &mut Table<I, T>, name: &str) {
 
 /// A compiled resource of any kind.
 pub(super) enum Compiled {
-    Listener(ListenerName, crate::Listener),
+    Listener(ListenerName, Box<crate::Listener>),
     RouteTable(crate::RouteTable),
     Cluster(Box<crate::Cluster>),
     Assignment(crate::Endpoints),
@@ -204,7 +204,7 @@ impl Compiled {
         match self {
             Self::Listener(name, made) => {
                 let listeners: &mut BTreeMap<_, _> = Arc::make_mut(&mut snapshot.listeners);
-                listeners.insert(name, Arc::new(made));
+                listeners.insert(name, Arc::from(made));
             }
             Self::RouteTable(made) => fill(&mut snapshot.routes, name, made),
             Self::Cluster(made) => fill(&mut snapshot.clusters, name, *made),
@@ -238,7 +238,7 @@ pub(super) fn compile(
         Kind::Listener => {
             let name = ListenerName::try_from(name).map_err(|error| at.field("name").refuse(error))?;
             let made = listener::listener(decode(bytes)?, name.as_str(), &at, cx)?;
-            Compiled::Listener(name, made)
+            Compiled::Listener(name, Box::new(made))
         }
         Kind::RouteTable => Compiled::RouteTable(route::route_table(decode(bytes)?, &at, cx)?),
         Kind::Cluster => Compiled::Cluster(Box::new(cluster::cluster(decode(bytes)?, &at, cx)?)),
