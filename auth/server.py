@@ -14,7 +14,7 @@ from meshloom.auth.ca.attest import Attestor
 from meshloom.auth.ca.authority import Authority, pem
 from meshloom.auth.ca.keys import write_public
 from meshloom.auth.ca.limits import RateLimit, RateSettings
-from meshloom.auth.ca.observe import Counters, StatusServer
+from meshloom.auth.ca.observe import Counters, status_page
 from meshloom.auth.ca.plugged import PluggedAuthority, PluggedFiles
 from meshloom.auth.ca.root import OwnRoot
 from meshloom.auth.ca.service import CertificateService, Current, Signer
@@ -24,6 +24,7 @@ from meshloom.auth.errors import InvalidAuthority
 from meshloom.auth.settings import Settings
 from meshloom.auth.spiffe import Identity
 from meshloom.runtime.address import Address, publish_addresses
+from meshloom.runtime.http import serve_http
 from meshloom.runtime.log import Log
 
 log = Log("auth")
@@ -52,9 +53,8 @@ async def serve(settings: Settings, now: Clock, rotate: asyncio.Event) -> None:
     service = CertificateService(signer, counters, now)
     async with AsyncExitStack() as stack:
         bound = await _listen(settings, service, ServerCertificate(current, own, now), stack)
-        status = StatusServer(counters, lambda: now() < current.authority.certificate.not_valid_after_utc)
-        server, bound["http"] = await status.start(settings.http_listen)
-        stack.callback(server.close)
+        page = status_page(counters, lambda: now() < current.authority.certificate.not_valid_after_utc)
+        bound["http"] = await stack.enter_async_context(serve_http(settings.http_listen, page))
         publish_addresses(settings.address_path, bound)
         log.info("serving", trust_domain=settings.trust_domain, **bound)
         await _follow(keeper, Adopt(settings.state_dir, current, counters), now)

@@ -78,7 +78,7 @@ def _node(node: NodeSpec, upstreams: Upstreams) -> dict[str, Any]:
         "SERVICE_ACCOUNT": node.service_account,
         "LABELS": dict(node.labels),
         "INSTANCE_IPS": node.ip,
-        "CLUSTER_ID": "local",
+        "CLUSTER_ID": "Kubernetes",
         "MESH_ID": "cluster.local",
         "MESHLOOM_ADMIN": f"{node.ip}:{ADMIN_PORT}",
     }

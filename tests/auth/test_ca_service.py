@@ -183,7 +183,7 @@ async def test_the_mutual_listener_wants_a_certificate_of_this_mesh(ca: RunningC
 
 async def get(ca: RunningCa, path: str) -> str:
     reader, writer = await asyncio.open_connection(ca.bound["http"].host, ca.bound["http"].port)
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     return answer.decode()
