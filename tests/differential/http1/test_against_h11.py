@@ -13,7 +13,7 @@ from tests.differential.http1.differences import is_wanted
 from tests.differential.http1.ours import Codec
 
 METHODS = st.sampled_from(["GET", "GET", "HEAD", "CONNECT"])
-CASES = settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+CASES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Fuzzes each target for some seconds: fastpath/rust/fuzz/run.sh [SECONDS [TARGET...]]. Works with the stable toolchain:
+# the coverage counters that cargo-fuzz would ask a nightly compiler for come from LLVM's own pass.
+set -euo pipefail
+cd "$(dirname "$0")"
+seconds=${1:-60}
+shift || true
+targets=("$@")
+[[ ${#targets[@]} -gt 0 ]] || targets=(connection chunks reencode)
+
+flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
+flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
+flags+=" -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1"
+triple=$(rustc -vV | sed -n 's/^host: //p')
+
+for target in "${targets[@]}"; do
+    # With an explicit triple the flags do not reach build scripts, which could not link the counters.
+    RUSTFLAGS="$flags" cargo build --quiet --release --target "$triple" --bin "$target"
+    mkdir -p "corpus/$target" "artifacts/$target"
+    "target/$triple/release/$target" -max_total_time="$seconds" -max_len=2048 -dict=http1.dict -print_final_stats=1 \
+        -artifact_prefix="artifacts/$target/" -close_fd_mask=1 "corpus/$target" seeds/"$target"
+done
