@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2
@@ -30,8 +31,24 @@ _LB_POLICY: Mapping[SimpleLoadBalancer, int] = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What is spoken to an upstream. `client_http2`: whichever HTTP the client speaks, HTTP/2 included."""
+
+    http: bool
+    http2: bool
+    client_http2: bool
+
+    @classmethod
+    def of(cls, policy: TrafficPolicy, protocol: Protocol, config: MeshConfig, can_http2: bool) -> Spoken:
+        """HTTP/2 by the port, or upgraded by rule, if the client can."""
+        http = (policy.connection_pool or ConnectionPool()).http or HttpPool()
+        http2 = can_http2 and _upstream_http2(http, protocol, config)
+        return cls(protocol.is_http, http2, can_http2 and bool(http.use_client_protocol))
+
+
 def apply_policy(
-    cluster: cluster_pb2.Cluster, policy: TrafficPolicy, protocol: Protocol, config: MeshConfig
+    cluster: cluster_pb2.Cluster, policy: TrafficPolicy, spoken: Spoken, config: MeshConfig
 ) -> None:
     pool = policy.connection_pool or ConnectionPool()
     tcp, http = pool.tcp or TcpPool(), pool.http or HttpPool()
@@ -41,7 +58,7 @@ def apply_policy(
     _keep_alive(cluster, tcp)
     if policy.outlier_detection is not None:
         _outliers(cluster, policy.outlier_detection)
-    if (options := _http_options(http, protocol, config)) is not None:
+    if (options := _http_options(http, spoken)) is not None:
         cluster.typed_extension_protocol_options[HTTP_OPTIONS].CopyFrom(pack(options))
 
 
@@ -58,12 +75,6 @@ def lb_policy(policy: TrafficPolicy) -> int:
     if simple is None:
         return _LEAST_REQUEST
     return _LB_POLICY.get(simple, _LEAST_REQUEST)
-
-
-def speaks_http2(policy: TrafficPolicy, protocol: Protocol, config: MeshConfig) -> bool:
-    """Whether the upstream is spoken to in HTTP/2: by its port, or upgraded by rule."""
-    http = (policy.connection_pool or ConnectionPool()).http or HttpPool()
-    return _upstream_http2(http, protocol, config)
 
 
 def _upstream_http2(http: HttpPool, protocol: Protocol, config: MeshConfig) -> bool:
@@ -129,9 +140,7 @@ def _outliers(cluster: cluster_pb2.Cluster, rule: OutlierDetection) -> None:
     cluster.common_lb_config.healthy_panic_threshold.CopyFrom(panic)
 
 
-def _http_options(
-    http: HttpPool, protocol: Protocol, config: MeshConfig
-) -> http_protocol_options_pb2.HttpProtocolOptions | None:
+def _http_options(http: HttpPool, spoken: Spoken) -> http_protocol_options_pb2.HttpProtocolOptions | None:
     """None where Envoy's defaults are what is wanted: HTTP/1.1, an hour of idling."""
     made = http_protocol_options_pb2.HttpProtocolOptions()
     if http.idle_timeout is not None:
@@ -139,14 +148,13 @@ def _http_options(
     if http.max_requests_per_connection:
         limit = u32(http.max_requests_per_connection)
         made.common_http_protocol_options.max_requests_per_connection.CopyFrom(limit)
-    http2 = _upstream_http2(http, protocol, config)
-    needed = http2 or http.use_client_protocol or made.HasField("common_http_protocol_options")
-    if not needed or not protocol.is_http:
+    needed = spoken.http2 or spoken.client_http2 or made.HasField("common_http_protocol_options")
+    if not needed or not spoken.http:
         return None
-    if http.use_client_protocol:
+    if spoken.client_http2:
         made.use_downstream_protocol_config.http2_protocol_options.CopyFrom(_http2_options(http))
         made.use_downstream_protocol_config.http_protocol_options.SetInParent()
-    elif http2:
+    elif spoken.http2:
         made.explicit_http_config.http2_protocol_options.CopyFrom(_http2_options(http))
     else:
         made.explicit_http_config.http_protocol_options.SetInParent()

@@ -15,7 +15,7 @@ from meshloom.pilot.model.mesh import Endpoint, MeshModel, Registry, Service, Se
 from meshloom.pilot.model.protocol import Protocol
 from meshloom.pilot.model.service_entry import Resolution
 from meshloom.pilot.translate import names, tls
-from meshloom.pilot.translate.cluster_policy import apply_http2, apply_policy, speaks_http2
+from meshloom.pilot.translate.cluster_policy import Spoken, apply_http2, apply_policy
 from meshloom.pilot.translate.endpoints import load_assignment
 from meshloom.pilot.translate.memo import Memo
 from meshloom.pilot.translate.protos import ads, duration, istio_metadata, socket_address
@@ -109,11 +109,13 @@ class ClusterBuilder:
     def _make_cluster(self, wanted: OutboundCluster) -> Resource:
         made = cluster_pb2.Cluster(name=wanted.name, metadata=_metadata(wanted))
         policy = wanted.policy
-        apply_policy(made, policy, wanted.port.protocol, self._model.config)
+        config = self._model.config
+        spoken = Spoken.of(policy, wanted.port.protocol, config, can_http2=not self._traits.own)
+        apply_policy(made, policy, spoken, config)
         if self._traits.grpc:
             made.lb_policy = cluster_pb2.Cluster.ROUND_ROBIN  # the one policy that every gRPC library has
         refers = self._discover(made, wanted)
-        self._secure(made, wanted, policy)
+        self._secure(made, wanted, policy.tls, spoken.http2)
         return Resource.of(made.name, TypeUrl.CLUSTER, made, refers)
 
     def _make_endpoints(self, wanted: OutboundCluster, found: Sequence[Endpoint]) -> Resource:
@@ -146,10 +148,11 @@ class ClusterBuilder:
         made.load_assignment.CopyFrom(assignment)
         return ()
 
-    def _secure(self, made: cluster_pb2.Cluster, wanted: OutboundCluster, policy: TrafficPolicy) -> None:
+    def _secure(
+        self, made: cluster_pb2.Cluster, wanted: OutboundCluster, rule: ClientTls | None, http2: bool
+    ) -> None:
         """An explicit rule always wins; else mutual TLS to whoever serves it (semantics 35)."""
-        http2 = speaks_http2(policy, wanted.port.protocol, self._model.config)
-        match policy.tls:
+        match rule:
             case ClientTls(mode=ClientTlsMode.DISABLE):
                 return
             case ClientTls(mode=ClientTlsMode.SIMPLE | ClientTlsMode.MUTUAL) as given:
@@ -168,17 +171,17 @@ class ClusterBuilder:
     ) -> base_pb2.TransportSocket:
         identities: Sequence[str] = given.subject_alt_names or self._identities(wanted)
         sni = given.sni or names.outbound_sni(wanted.service.hostname, wanted.port.number, wanted.subset_name)
-        return tls.mesh_upstream(sni, identities, http2 and not self._traits.own)
+        return tls.mesh_upstream(sni, identities, http2)
 
 
-def inbound_cluster(port: int, app: HostPort, service: Service | None, protocol: Protocol) -> Resource:
+def inbound_cluster(port: int, app: HostPort, service: Service | None, http2: bool) -> Resource:
     """The workload itself, as its sidecar reaches it."""
     made = cluster_pb2.Cluster(name=names.inbound(port), type=cluster_pb2.Cluster.STATIC)
     made.connect_timeout.seconds = 10
     made.load_assignment.CopyFrom(static_assignment(made.name, [app]))
     if service is not None:
         made.metadata.CopyFrom(istio_metadata({"services": [_service_metadata(service)]}))
-    if protocol.is_http2:
+    if http2:
         apply_http2(made)
     return Resource.of(made.name, TypeUrl.CLUSTER, made)
 
@@ -186,6 +189,7 @@ def inbound_cluster(port: int, app: HostPort, service: Service | None, protocol:
 def black_hole() -> Resource:
     """Where traffic goes that has nowhere to go: no endpoints, hence 503."""
     made = cluster_pb2.Cluster(name=names.BLACK_HOLE, type=cluster_pb2.Cluster.STATIC)
+    made.load_assignment.cluster_name = made.name
     made.connect_timeout.seconds = 10
     return Resource.of(made.name, TypeUrl.CLUSTER, made)
 
