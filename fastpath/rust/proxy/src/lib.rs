@@ -1,9 +1,37 @@
 //! The data-path worker: one thread, one edge-triggered loop, every byte of traffic.
+//!
+//! ```text
+//!   epoll ─► engine ─► downstream (HTTP/1 server) ─► exchange ─► upstream (pools, HTTP/1 client) ─► sockets
+//!                          ▲                             │                    │
+//!                          └────────── response ◄────────┴────────────────────┘
+//! ```
+//!
+//! * [`reactor`](crate) knows descriptors, slots and timers; `transport` and `tls` move bytes; `codec` writes HTTP/1.
+//! * An *exchange* is a request with its response. It knows no HTTP version: the two sides hand it heads and pieces of
+//!   bodies, and take heads and pieces from it.
+//! * Connections and exchanges live in slabs and name each other by tokens that go stale with their tenant. A tenant is
+//!   taken out of its slot while it is worked on, so that the compiler sees who may touch what.
+//! * Bytes that an event produces are gathered and leave in one send at its end.
 #![forbid(unsafe_code)]
 
+mod codec;
 mod control;
+mod diag;
+mod downstream;
+mod engine;
+mod exchange;
+mod listener;
 mod log;
+mod message;
 mod reactor;
+mod reply;
+mod tcp;
+mod telemetry;
 mod tls;
 mod transport;
+mod upstream;
 mod util;
+mod worker;
+
+pub use control::{InvalidSettings, ListenerFd, Settings};
+pub use worker::{Exit, run};

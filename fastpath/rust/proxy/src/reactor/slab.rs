@@ -30,6 +30,13 @@ impl<T> Slab<T> {
 
     /// Puts a tenant into a free slot. `None` when the table has 2^32 tenants.
     pub(crate) fn insert(&mut self, tenant: T) -> Option<Token> {
+        let token = self.reserve()?;
+        self.put_back(token, tenant);
+        Some(token)
+    }
+
+    /// Begins a tenancy whose tenant counts as lent out.
+    pub(crate) fn reserve(&mut self) -> Option<Token> {
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -38,8 +45,7 @@ impl<T> Slab<T> {
                 index
             }
         };
-        let slot = self.slots.get_mut(index as usize)?;
-        slot.tenant = Some(tenant);
+        let slot = self.slots.get(index as usize)?;
         self.live += 1;
         Some(Token::new(self.kind, index, slot.generation))
     }

@@ -6,6 +6,8 @@ pub(crate) enum Kind {
     Listener,
     Downstream,
     Upstream,
+    /// Not a descriptor: a request and its response.
+    Exchange,
     Control,
     Signal,
 }
@@ -35,6 +37,7 @@ impl Token {
             Kind::Upstream => 2,
             Kind::Control => 3,
             Kind::Signal => 4,
+            Kind::Exchange => 5,
         };
         kind << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
     }
@@ -46,6 +49,7 @@ impl Token {
             2 => Kind::Upstream,
             3 => Kind::Control,
             4 => Kind::Signal,
+            5 => Kind::Exchange,
             _ => return None,
         };
         let generation = u32::try_from((raw >> 32) & u64::from(GENERATION_MASK)).ok()?;

@@ -105,6 +105,25 @@ impl TlsSession {
         }
     }
 
+    /// The version by OpenSSL's name.
+    pub(crate) fn version_name(&self) -> &'static str {
+        match self.version() {
+            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+            _ => "",
+        }
+    }
+
+    /// The cipher suite by its registered name.
+    pub(crate) fn cipher_name(&self) -> &'static str {
+        self.cipher_suite().and_then(|suite| suite.suite().as_str()).map_or("", |name| name)
+    }
+
+    /// The name that a client asked for.
+    pub(crate) fn server_name(&self) -> Option<&str> {
+        None
+    }
+
     /// The peer's verified chain, its own certificate first; empty when it gave none.
     pub(crate) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
         match &self.side {

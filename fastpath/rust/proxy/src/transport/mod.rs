@@ -6,8 +6,8 @@ mod socket;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-pub(crate) use buffers::{Buffers, READ_SIZE};
-pub(crate) use socket::{Connecting, SocketError, connect, local_address, peer_address, take_error};
+pub(crate) use buffers::Buffers;
+pub(crate) use socket::{SocketError, connect, local_address, peer_address, take_error};
 
 use crate::reactor::Ready;
 use crate::tls::{TlsError, TlsSession};
@@ -76,6 +76,13 @@ impl Transport {
     /// Everything from here on is TLS. Bytes read before belong in [`TlsSession::preload`].
     pub(crate) fn start_tls(&mut self, session: TlsSession) {
         self.tls = Some(Box::new(session));
+    }
+
+    /// As [`Self::start_tls`], as the client: the first flight goes out.
+    pub(crate) fn start_client_tls(&mut self, mut session: TlsSession) -> Result<(), TransportError> {
+        session.start(&mut self.pending)?;
+        self.tls = Some(Box::new(session));
+        Ok(self.flush()?)
     }
 
     /// Takes note of an event.
@@ -268,6 +275,15 @@ impl Transport {
             let _ = self.flush();
         }
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write);
+    }
+
+    /// Tells a TLS peer that the end is meant, just before the socket is closed.
+    pub(crate) fn say_goodbye(&mut self) {
+        if let Some(tls) = &mut self.tls {
+            tls.close_notify(&mut self.pending);
+            // Best effort: the socket is closed next.
+            let _ = self.flush();
+        }
     }
 
     /// The remaining bytes are lost and the peer gets a reset: for a message that must not look complete.

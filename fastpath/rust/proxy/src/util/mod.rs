@@ -1,11 +1,13 @@
 //! Small things that a request needs: random numbers, its id, the date, numbers as text.
 
+mod base64;
 mod date;
 mod number;
 mod request_id;
 mod rng;
 
+pub(crate) use base64::{base64, from_base64};
 pub(crate) use date::DateCache;
 pub(crate) use number::push_number;
-pub(crate) use request_id::{TraceReason, new_request_id, set_trace_reason};
+pub(crate) use request_id::new_request_id;
 pub(crate) use rng::Rng;

@@ -35,6 +35,12 @@ impl Rng {
     }
 }
 
+impl meshloom_balance::Random for Rng {
+    fn next_u64(&mut self) -> u64 {
+        self.next()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,0 +1,7 @@
+//! HTTP/1 as the engine speaks it: heads and bodies onto the wire. Reading is `meshloom_wire`'s.
+
+mod encode;
+mod outbox;
+
+pub(crate) use encode::{ResponseOptions, Sender, request_head, response_head};
+pub(crate) use outbox::Outbox;

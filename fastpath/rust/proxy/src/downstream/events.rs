@@ -1,0 +1,245 @@
+//! What happens to a client's connection: events, deadlines, its end.
+
+use std::rc::Rc;
+
+use super::{CloseReason, Downstream, DownstreamState, DownstreamTlsInfo, Fate, RequestPhase};
+use crate::engine::Engine;
+use crate::listener::ChainKind;
+use crate::reactor::{Millis, Ready, Token};
+use crate::reply::Failure;
+use crate::tls::PeerIdentity;
+use crate::transport::Read;
+
+impl Engine {
+    /// An event, or another turn (`None`).
+    pub(crate) fn downstream_event(&mut self, token: Token, ready: Option<Ready>) {
+        let Some(mut down) = self.downs.take(token) else { return };
+        if let Some(ready) = ready {
+            down.io.ready(ready);
+        }
+        let fate = self.serve_downstream(token, &mut down);
+        self.settle_downstream(token, down, fate);
+    }
+
+    fn serve_downstream(&mut self, token: Token, down: &mut Downstream) -> Fate {
+        let waiting = down.io.unsent();
+        if down.broken || down.io.flush().is_err() {
+            return Fate::Close(CloseReason::Remote);
+        }
+        if waiting > 0 {
+            self.downstream_drained(down);
+        }
+        match &down.state {
+            DownstreamState::Inspect => self.inspect(token, down),
+            DownstreamState::Handshake => self.handshake(token, down),
+            DownstreamState::Http(_) => self.http_input(token, down),
+            DownstreamState::Tcp(_) => self.tcp_from_downstream(token, down),
+            DownstreamState::Linger => self.linger(down),
+        }
+    }
+
+    /// The client has taken bytes: an upstream that was held back may go on.
+    fn downstream_drained(&mut self, down: &mut Downstream) {
+        let limit = self.buffer_limit(down);
+        if down.io.unsent() > limit / 2 {
+            return;
+        }
+        let upstream = match &down.state {
+            DownstreamState::Http(http) => {
+                http.exchange.and_then(|token| self.exchanges.get(token)).and_then(|exchange| exchange.connection())
+            }
+            DownstreamState::Tcp(session) => session.upstream(),
+            _ => None,
+        };
+        let Some(token) = upstream else { return };
+        if self.ups.get(token).is_some_and(|upstream| upstream.paused) {
+            self.run_soon(token);
+        }
+    }
+
+    /// Bytes that may wait in one direction of this connection.
+    pub(crate) fn buffer_limit(&self, down: &Downstream) -> usize {
+        match down.chain.as_ref().map(|chain| &chain.kind) {
+            Some(ChainKind::Http(http)) => http.buffer_limit,
+            Some(ChainKind::Tcp(tcp)) => tcp.buffer_limit,
+            Some(ChainKind::Close) | None => down.listener.spec.buffer_limit as usize,
+        }
+    }
+
+    /// Goes on with the TLS handshake.
+    pub(crate) fn handshake(&mut self, token: Token, down: &mut Downstream) -> Fate {
+        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
+        let read = down.io.read(&mut buffers);
+        if let Read::Data(n) = read {
+            down.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
+        }
+        self.buffers = Some(buffers);
+        match read {
+            Read::Data(_) | Read::Blocked => {}
+            Read::End => return Fate::Close(CloseReason::Handshake),
+            Read::Failed(error) => {
+                down.listener.stats.ssl_connection_error.inc();
+                if error.is_certificate() {
+                    down.listener.stats.ssl_fail_verify_error.inc();
+                }
+                crate::diag::debug("downstream_handshake_failed", &[("remote", &down.info.remote), ("error", &error)]);
+                return Fate::Close(CloseReason::Handshake);
+            }
+        }
+        if down.io.is_handshaking() {
+            return Fate::Keep;
+        }
+        self.handshake_done(down);
+        self.start_filter(token, down)
+    }
+
+    fn handshake_done(&mut self, down: &mut Downstream) {
+        down.listener.stats.ssl_handshake.inc();
+        let Some(tls) = down.io.tls() else { return };
+        let peer = PeerIdentity::read(tls.peer_certificates()).map(Rc::new);
+        let info = DownstreamTlsInfo {
+            version: tls.version_name(),
+            cipher: tls.cipher_name(),
+            peer,
+            local_uri: down.chain.as_ref().and_then(|chain| chain.tls.borrow().as_ref().and_then(|tls| tls.local_uri.clone())),
+        };
+        if let Some(name) = tls.server_name() {
+            down.info.server_name.replace(Some(Rc::from(name)));
+        }
+        down.info.tls.replace(Some(info));
+    }
+
+    /// A deadline has come, perhaps.
+    pub(crate) fn downstream_timer(&mut self, token: Token) {
+        let Some(mut down) = self.downs.take(token) else { return };
+        let fate = if down.deadline <= self.now() { self.downstream_expired(token, &mut down) } else { Fate::Keep };
+        self.settle_downstream(token, down, fate);
+    }
+
+    fn downstream_expired(&mut self, token: Token, down: &mut Downstream) -> Fate {
+        down.deadline = Millis::NEVER;
+        match &mut down.state {
+            DownstreamState::Inspect => {
+                down.listener.stats.pre_cx_timeout.inc();
+                if down.listener.spec.continue_on_filters_timeout {
+                    self.choose_chain(token, down, None)
+                } else {
+                    Fate::Close(CloseReason::Timeout)
+                }
+            }
+            DownstreamState::Handshake | DownstreamState::Linger => Fate::Close(CloseReason::Timeout),
+            DownstreamState::Http(http) => match http.phase {
+                RequestPhase::Head { began: true } => {
+                    http.chain.stats.rq_header_timeout.inc();
+                    self.refuse_head(token, down, &Failure::HeadTimeout);
+                    self.http_input(token, down)
+                }
+                RequestPhase::Head { began: false } => {
+                    http.chain.stats.cx_idle_timeout.inc();
+                    Fate::Close(CloseReason::Timeout)
+                }
+                RequestPhase::Closing if http.exchange.is_none() => Fate::Close(CloseReason::Timeout),
+                RequestPhase::Body(_) | RequestPhase::Response | RequestPhase::Closing => Fate::Keep,
+            },
+            DownstreamState::Tcp(_) => self.tcp_expired(token, down),
+        }
+    }
+
+    /// Connections that wait for a request and are to end, end now.
+    pub(crate) fn drain_idle(&mut self) {
+        for token in self.downs.tokens() {
+            let drains = self.downs.get(token).is_some_and(|down| {
+                (self.draining || down.listener.draining.get()) && down.is_idle()
+            });
+            if !drains {
+                continue;
+            }
+            if let Some(mut down) = self.downs.take(token) {
+                down.io.say_goodbye();
+                self.settle_downstream(token, down, Fate::Close(CloseReason::Local));
+            }
+        }
+    }
+
+    /// Puts a connection that was worked on back into its place, or ends it.
+    pub(crate) fn settle_downstream(&mut self, token: Token, mut down: Box<Downstream>, fate: Fate) {
+        match fate {
+            Fate::Keep => {
+                let at = down.deadline;
+                self.downs.put_back(token, down);
+                self.downs.arm(token, at, &mut self.wheel);
+            }
+            Fate::Close(reason) => {
+                self.end_downstream(&mut down, reason);
+                self.downs.remove(token);
+            }
+        }
+    }
+
+    /// The end of a connection: what was under way on it is given up.
+    fn end_downstream(&mut self, down: &mut Downstream, reason: CloseReason) {
+        let mut state = std::mem::replace(&mut down.state, DownstreamState::Linger);
+        match &mut state {
+            DownstreamState::Http(http) => {
+                let chain = Rc::clone(&http.chain);
+                if let Some(token) = http.exchange.take() {
+                    if let Some(mut exchange) = self.exchanges.take(token) {
+                        self.client_gone(token, &mut exchange);
+                        self.settle_exchange(token, exchange);
+                    }
+                }
+                self.count_http_end(down, &chain, reason);
+            }
+            DownstreamState::Tcp(session) => self.tcp_ended(session, down),
+            DownstreamState::Inspect | DownstreamState::Handshake | DownstreamState::Linger => {
+                if let Some(ChainKind::Http(http)) = down.chain.clone().map(|chain| match &chain.kind {
+                    ChainKind::Http(http) => ChainKind::Http(Rc::clone(http)),
+                    _ => ChainKind::Close,
+                }) {
+                    if matches!(state, DownstreamState::Linger) {
+                        self.count_http_end(down, &http, reason);
+                    }
+                }
+            }
+        }
+        let stats = down.listener.stats;
+        stats.cx_destroy.inc();
+        stats.cx_active.sub(1);
+        stats.cx_length.record(self.now().since(down.opened));
+    }
+
+    fn count_http_end(&mut self, down: &mut Downstream, chain: &crate::listener::HttpChain, reason: CloseReason) {
+        let stats = &chain.stats;
+        stats.cx_destroy.inc();
+        match reason {
+            CloseReason::Remote => stats.cx_destroy_remote.inc(),
+            _ => stats.cx_destroy_local.inc(),
+        }
+        stats.cx_active.sub(1);
+        stats.cx_http1_active.sub(1);
+        if down.info.is_tls() {
+            stats.cx_ssl_active.sub(1);
+        }
+        stats.cx_rx_bytes_total.add(down.io.bytes_read.saturating_sub(down.counted.0));
+        stats.cx_tx_bytes_total.add(down.io.bytes_written.saturating_sub(down.counted.1));
+    }
+}
+
+impl Downstream {
+    /// Between two requests, with nothing of the next one here.
+    fn is_idle(&self) -> bool {
+        match &self.state {
+            DownstreamState::Http(http) => {
+                matches!(http.phase, RequestPhase::Head { began: false })
+                    && http.served > 0
+                    && http.exchange.is_none()
+                    && self.held.is_empty()
+                    && self.io.unsent() == 0
+            }
+            DownstreamState::Inspect
+            | DownstreamState::Handshake
+            | DownstreamState::Tcp(_)
+            | DownstreamState::Linger => false,
+        }
+    }
+}

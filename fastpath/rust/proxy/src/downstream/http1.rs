@@ -1,0 +1,347 @@
+//! The server side of HTTP/1: reads requests off a connection, one after the other.
+
+use meshloom_wire::http1::{BodyDecoder, BodyEvent, DecodeError, Headers, RequestHead, RequestParser};
+
+use super::{CloseReason, Downstream, DownstreamState, Fate, Http1, RequestPhase};
+use crate::engine::{Engine, READS_PER_TURN};
+use crate::exchange::Exchange;
+use crate::listener::HttpChain;
+use crate::reactor::{Millis, Token};
+use crate::reply::Failure;
+use crate::transport::{Buffers, Read};
+
+/// A `held` buffer up to this size stays with its connection.
+const KEEP_HELD: usize = 4096;
+
+impl Http1 {
+    pub(crate) fn new(chain: std::rc::Rc<HttpChain>, now: Millis) -> Self {
+        let drain_at = chain.manager.timeouts.max_connection_duration.map_or(Millis::NEVER, |life| now.after(life));
+        Self {
+            chain,
+            phase: RequestPhase::Head { began: false },
+            parser: RequestParser::new(),
+            partial: None,
+            exchange: None,
+            sender: crate::codec::Sender::Nothing,
+            ends_by_close: false,
+            served: 0,
+            keep_alive: true,
+            close: false,
+            paused: false,
+            drain_at,
+        }
+    }
+
+    /// May more be read now?
+    fn wants_read(&self) -> bool {
+        match self.phase {
+            RequestPhase::Head { .. } => true,
+            RequestPhase::Body(_) => !self.paused,
+            RequestPhase::Response | RequestPhase::Closing => false,
+        }
+    }
+}
+
+impl Downstream {
+    pub(crate) fn http(&mut self) -> Option<&mut Http1> {
+        match &mut self.state {
+            DownstreamState::Http(http) => Some(http),
+            _ => None,
+        }
+    }
+
+    /// Puts back what could not be dealt with.
+    fn hold(&mut self, mut bytes: Vec<u8>, used: usize) {
+        bytes.drain(..used.min(bytes.len()));
+        if bytes.is_empty() && bytes.capacity() > KEEP_HELD {
+            bytes = Vec::new();
+        }
+        self.held = bytes;
+    }
+}
+
+impl Engine {
+    /// Reads and deals with requests until there is nothing more to do for now.
+    pub(crate) fn http_input(&mut self, token: Token, down: &mut Downstream) -> Fate {
+        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
+        let fate = self.read_requests(token, down, &mut buffers);
+        self.buffers = Some(buffers);
+        self.flush_upstream();
+        if fate == Fate::Keep { self.after_http_input(token, down) } else { fate }
+    }
+
+    fn read_requests(&mut self, token: Token, down: &mut Downstream, buffers: &mut Buffers) -> Fate {
+        for _ in 0..READS_PER_TURN {
+            if std::mem::take(&mut down.resume) && !down.held.is_empty() {
+                let held = std::mem::take(&mut down.held);
+                let used = self.feed(token, down, &held);
+                down.hold(held, used);
+            }
+            let Some(http) = down.http() else { return Fate::Keep };
+            if !http.wants_read() || !down.io.readable() {
+                return Fate::Keep;
+            }
+            match down.io.read(buffers) {
+                Read::Data(n) => {
+                    let data = buffers.input.get(..n).unwrap_or_default();
+                    if down.held.is_empty() {
+                        let used = self.feed(token, down, data);
+                        down.held.extend_from_slice(data.get(used..).unwrap_or_default());
+                    } else {
+                        down.held.extend_from_slice(data);
+                        down.resume = true;
+                    }
+                }
+                Read::Blocked => return Fate::Keep,
+                Read::End | Read::Failed(_) => return Fate::Close(CloseReason::Remote),
+            }
+        }
+        self.run_soon(token);
+        Fate::Keep
+    }
+
+    /// Deals with bytes of a connection; gives how many are done with.
+    fn feed(&mut self, token: Token, down: &mut Downstream, data: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            let Some(http) = down.http() else { return data.len() };
+            match &mut http.phase {
+                RequestPhase::Head { .. } => {
+                    let rest = data.get(at..).unwrap_or_default();
+                    if rest.is_empty() {
+                        return at;
+                    }
+                    match self.feed_head(token, down, rest) {
+                        Ok(Some(used)) => at += used,
+                        Ok(None) => return at,
+                        Err(error) => {
+                            self.refuse(token, down, error);
+                            return data.len();
+                        }
+                    }
+                }
+                RequestPhase::Body(_) if http.paused => return at,
+                RequestPhase::Body(decoder) => {
+                    let limits = http.chain.limits;
+                    match decoder.next(data, &mut at, &limits) {
+                        Ok(BodyEvent::NeedMore) => return at,
+                        Ok(event) => self.request_body(down, event, data),
+                        Err(error) => {
+                            self.refuse(token, down, error);
+                            return data.len();
+                        }
+                    }
+                }
+                RequestPhase::Response => return at,
+                RequestPhase::Closing => return data.len(),
+            }
+        }
+    }
+
+    /// Parses one head; `Ok(None)` when it is not complete.
+    fn feed_head(
+        &mut self,
+        token: Token,
+        down: &mut Downstream,
+        data: &[u8],
+    ) -> Result<Option<usize>, DecodeError> {
+        let now = self.now();
+        let Some(http) = down.http() else { return Ok(None) };
+        let limits = http.chain.limits;
+        let mut headers = match http.partial.take() {
+            Some(partial) => *partial,
+            None => std::mem::take(&mut self.headers),
+        };
+        match http.parser.parse(data, &mut headers, &limits) {
+            Ok(Some(head)) => {
+                let bytes = data.get(..head.len).unwrap_or_default();
+                self.begin(token, down, &head, bytes, &mut headers);
+                self.headers = headers;
+                Ok(Some(head.len))
+            }
+            Ok(None) => {
+                if matches!(http.phase, RequestPhase::Head { began: false }) {
+                    http.phase = RequestPhase::Head { began: true };
+                    let limit = http.chain.manager.timeouts.request_headers;
+                    down.deadline = limit.map_or(Millis::NEVER, |limit| now.after(limit));
+                }
+                if let Some(http) = down.http() {
+                    http.partial = Some(Box::new(headers));
+                }
+                Ok(None)
+            }
+            Err(error) => {
+                self.headers = headers;
+                Err(error)
+            }
+        }
+    }
+
+    /// A complete head: an exchange begins.
+    fn begin(
+        &mut self,
+        token: Token,
+        down: &mut Downstream,
+        head: &RequestHead,
+        bytes: &[u8],
+        parsed: &mut Headers,
+    ) {
+        down.deadline = Millis::NEVER;
+        let Some((exchange_token, mut exchange)) = self.open_exchange(token, down) else { return };
+        exchange.request.load(head, bytes, parsed);
+        let Some(http) = down.http() else { return };
+        http.exchange = Some(exchange_token);
+        http.served += 1;
+        http.keep_alive = head.keep_alive;
+        http.paused = false;
+        let decoder = BodyDecoder::new(head.body);
+        exchange.body.complete = decoder.is_done();
+        http.phase = if decoder.is_done() { RequestPhase::Response } else { RequestPhase::Body(decoder) };
+        self.start_exchange(exchange_token, &mut exchange, down);
+        self.settle_exchange(exchange_token, exchange);
+    }
+
+    /// An exchange without a request in it yet.
+    fn open_exchange(&mut self, token: Token, down: &mut Downstream) -> Option<(Token, Box<Exchange>)> {
+        let info = std::rc::Rc::clone(&down.info);
+        let chain = std::rc::Rc::clone(&down.http()?.chain);
+        chain.stats.rq_total.inc();
+        chain.stats.rq_http1_total.inc();
+        chain.stats.rq_active.add(1);
+        let exchange_token = self.exchanges.reserve()?;
+        let snapshot = std::sync::Arc::clone(&self.snapshot);
+        let now = self.clock.instant();
+        let exchange = match self.spare.pop() {
+            Some(mut exchange) => {
+                exchange.renew(token, info, chain, snapshot, now);
+                exchange
+            }
+            None => Box::new(Exchange::new(token, info, chain, snapshot, now)),
+        };
+        Some((exchange_token, exchange))
+    }
+
+    /// Something of the body of the request under way.
+    fn request_body(&mut self, down: &mut Downstream, event: BodyEvent, data: &[u8]) {
+        let Some(http) = down.http() else { return };
+        if event == BodyEvent::End {
+            http.phase = RequestPhase::Response;
+        }
+        let Some(token) = http.exchange else { return };
+        let Some(mut exchange) = self.exchanges.take(token) else { return };
+        match event {
+            BodyEvent::Data(range) => {
+                self.request_data(&mut exchange, down, data.get(range).unwrap_or_default());
+            }
+            BodyEvent::Trailers(range) => exchange.body.trailers.extend_from_slice(data.get(range).unwrap_or_default()),
+            BodyEvent::End => self.request_end(token, &mut exchange),
+            BodyEvent::NeedMore => {}
+        }
+        self.settle_exchange(token, exchange);
+    }
+
+    /// The bytes cannot be read: they are answered, if they can still be, and the connection ends.
+    fn refuse(&mut self, token: Token, down: &mut Downstream, error: DecodeError) {
+        let Some(http) = down.http() else { return };
+        http.chain.stats.cx_protocol_error.inc();
+        http.phase = RequestPhase::Closing;
+        http.close = true;
+        let under_way = http.exchange;
+        match under_way {
+            Some(exchange_token) => {
+                let Some(mut exchange) = self.exchanges.take(exchange_token) else { return };
+                self.abort_upstream(&mut exchange);
+                self.fail(exchange_token, &mut exchange, down, &Failure::BadRequest(error));
+                self.settle_exchange(exchange_token, exchange);
+            }
+            None => self.refuse_head(token, down, &Failure::BadRequest(error)),
+        }
+    }
+
+    /// Answers where no head could be read: there is an exchange for the log, but no request in it.
+    pub(crate) fn refuse_head(&mut self, token: Token, down: &mut Downstream, failure: &Failure) {
+        let Some((exchange_token, mut exchange)) = self.open_exchange(token, down) else { return };
+        exchange.request = crate::message::Request::default();
+        exchange.body.complete = false;
+        if let Some(http) = down.http() {
+            http.exchange = Some(exchange_token);
+            http.phase = RequestPhase::Closing;
+            http.close = true;
+        }
+        self.fail(exchange_token, &mut exchange, down, failure);
+        self.settle_exchange(exchange_token, exchange);
+    }
+
+    /// What the connection does next, once its bytes were dealt with.
+    fn after_http_input(&mut self, token: Token, down: &mut Downstream) -> Fate {
+        let delayed_close = match down.http() {
+            Some(http) => http.chain.manager.timeouts.delayed_close,
+            None => None,
+        };
+        let (closing, idle, responding) = match &down.state {
+            DownstreamState::Http(http) => (
+                matches!(http.phase, RequestPhase::Closing) && http.exchange.is_none(),
+                matches!(http.phase, RequestPhase::Head { began: false }) && http.exchange.is_none(),
+                matches!(http.phase, RequestPhase::Response),
+            ),
+            _ => return Fate::Keep,
+        };
+        if closing {
+            return self.end_http(down, delayed_close);
+        }
+        // The client is gone: what it asked for is wanted no more.
+        if responding && down.io.closing() {
+            return Fate::Close(CloseReason::Remote);
+        }
+        if idle && down.held.is_empty() && down.deadline == Millis::NEVER {
+            self.idle_deadline(token, down);
+        }
+        Fate::Keep
+    }
+
+    fn idle_deadline(&mut self, _token: Token, down: &mut Downstream) {
+        let now = self.now();
+        let Some(http) = down.http() else { return };
+        let idle = http.chain.manager.timeouts.idle.map_or(Millis::NEVER, |idle| now.after(idle));
+        down.deadline = idle.min(down.http().map_or(Millis::NEVER, |http| http.drain_at));
+    }
+
+    /// Everything is written: our side ends, and the client gets time to read it before the socket goes.
+    fn end_http(&mut self, down: &mut Downstream, delayed_close: Option<std::time::Duration>) -> Fate {
+        if down.io.unsent() > 0 {
+            return Fate::Keep; // the next writable event comes back here
+        }
+        let asked_for = down.http().is_some_and(|http| !http.keep_alive);
+        match delayed_close {
+            // A client that asked for the end sends nothing more, so a reset cannot overtake the response.
+            Some(delay) if !asked_for => {
+                down.io.shutdown_write();
+                down.state = DownstreamState::Linger;
+                down.deadline = self.now().after(delay);
+                self.linger(down)
+            }
+            _ => {
+                down.io.say_goodbye();
+                Fate::Close(CloseReason::Local)
+            }
+        }
+    }
+
+    /// Throws away what comes after our end, so that the kernel does not answer it with a reset.
+    pub(crate) fn linger(&mut self, down: &mut Downstream) -> Fate {
+        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
+        let mut fate = Fate::Keep;
+        for _ in 0..READS_PER_TURN {
+            match down.io.read(&mut buffers) {
+                Read::Data(_) => {}
+                Read::Blocked => break,
+                Read::End | Read::Failed(_) => {
+                    fate = Fate::Close(CloseReason::Local);
+                    break;
+                }
+            }
+        }
+        self.buffers = Some(buffers);
+        fate
+    }
+}

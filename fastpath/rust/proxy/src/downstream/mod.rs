@@ -1,0 +1,142 @@
+//! Connections from clients: what is known of them, and what is done with their bytes.
+
+mod events;
+mod http1;
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use meshloom_wire::http1::{BodyDecoder, Headers, RequestParser};
+
+use crate::codec::Sender;
+use crate::listener::{ChainRuntime, HttpChain, ListenerRuntime};
+use crate::reactor::{Millis, Token};
+use crate::tls::PeerIdentity;
+use crate::transport::Transport;
+
+/// What is known of a connection, for the exchanges on it and their logs.
+#[derive(Debug)]
+pub(crate) struct ConnectionInfo {
+    pub(crate) id: u64,
+    pub(crate) remote: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) accepted: Instant,
+    pub(crate) tls: RefCell<Option<DownstreamTlsInfo>>,
+    /// From the ClientHello, when a listener filter or the handshake has seen it.
+    pub(crate) server_name: RefCell<Option<Rc<str>>>,
+    pub(crate) chain_name: RefCell<Arc<str>>,
+    /// Identity of the workload at the other end, as its proxy told (Istio's peer metadata).
+    pub(crate) peer: RefCell<Option<Rc<crate::telemetry::PeerInfo>>>,
+}
+
+impl ConnectionInfo {
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.borrow().is_some()
+    }
+}
+
+/// What a finished handshake has established.
+#[derive(Clone, Debug)]
+pub(crate) struct DownstreamTlsInfo {
+    pub(crate) version: &'static str,
+    pub(crate) cipher: &'static str,
+    /// `None` when the client showed no certificate.
+    pub(crate) peer: Option<Rc<PeerIdentity>>,
+    /// First URI name of our own certificate.
+    pub(crate) local_uri: Option<Arc<str>>,
+}
+
+/// One accepted connection.
+pub(crate) struct Downstream {
+    pub(crate) io: Transport,
+    pub(crate) info: Rc<ConnectionInfo>,
+    pub(crate) listener: Rc<ListenerRuntime>,
+    pub(crate) chain: Option<Rc<ChainRuntime>>,
+    pub(crate) state: DownstreamState,
+    /// When the present state has lasted too long.
+    pub(crate) deadline: Millis,
+    pub(crate) opened: Millis,
+    /// Bytes that could not be dealt with yet.
+    pub(crate) held: Vec<u8>,
+    /// `held` may be looked at again although nothing has arrived.
+    pub(crate) resume: bool,
+    /// Counters have seen so many bytes each way.
+    pub(crate) counted: (u64, u64),
+    /// A send failed: nobody reads any more.
+    pub(crate) broken: bool,
+}
+
+/// What is done with a connection's bytes.
+pub(crate) enum DownstreamState {
+    /// Listener filters look at the first bytes.
+    Inspect,
+    /// TLS.
+    Handshake,
+    Http(Box<Http1>),
+    Tcp(Box<crate::tcp::TcpSession>),
+    /// Our side has ended; what still comes is thrown away until the peer ends too, or the deadline.
+    Linger,
+}
+
+/// The server side of HTTP/1 on one connection.
+pub(crate) struct Http1 {
+    pub(crate) chain: Rc<HttpChain>,
+    pub(crate) phase: RequestPhase,
+    pub(crate) parser: RequestParser,
+    /// Storage of a head that arrives in pieces.
+    pub(crate) partial: Option<Box<Headers>>,
+    /// The exchange under way.
+    pub(crate) exchange: Option<Token>,
+    /// How the body of the response under way goes out.
+    pub(crate) sender: Sender,
+    /// The response under way ends with the connection.
+    pub(crate) ends_by_close: bool,
+    /// Requests so far.
+    pub(crate) served: u64,
+    /// The client lets the connection live after the present exchange.
+    pub(crate) keep_alive: bool,
+    /// The connection ends after the response under way, whatever the client says.
+    pub(crate) close: bool,
+    /// The reader waits for the upstream to take what it has.
+    pub(crate) paused: bool,
+    /// From when on the connection drains (max_connection_duration).
+    pub(crate) drain_at: Millis,
+}
+
+/// What of a request is expected next.
+#[derive(Debug)]
+pub(crate) enum RequestPhase {
+    /// A head; `began` once its first byte is there.
+    Head { began: bool },
+    Body(BodyDecoder),
+    /// The request is complete; the next one waits for the response.
+    Response,
+    /// Nothing more is read.
+    Closing,
+}
+
+/// How a connection goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Keep,
+    /// Ends now; the text is for logs.
+    Close(CloseReason),
+}
+
+/// Why a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CloseReason {
+    /// The client has closed or broken it.
+    Remote,
+    /// We are done with it.
+    Local,
+    /// Something took too long.
+    Timeout,
+    /// The TLS handshake failed.
+    Handshake,
+    /// A bug of ours; counted.
+    Internal,
+}

@@ -1,0 +1,101 @@
+//! The request's body on its way upstream, bounded by what either side will take.
+
+use super::{Exchange, Link, Stage};
+use crate::downstream::Downstream;
+use crate::engine::Engine;
+use crate::reactor::Token;
+
+impl Exchange {
+    /// How much of the body may be kept for a retry.
+    fn replay_limit(&self) -> usize {
+        let configured = self.route.as_deref().and_then(|route| route.retry_buffer_limit);
+        configured.map_or(self.chain.buffer_limit, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+    }
+
+    /// May this request ever be sent again?
+    fn may_retry(&self) -> bool {
+        self.tries.max_retries > 0 && !self.tries.on.on.is_empty()
+    }
+}
+
+impl Engine {
+    /// A piece of the body has arrived.
+    pub(crate) fn request_data(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
+        exchange.body.received += data.len() as u64;
+        self.touch(exchange);
+        if exchange.stage == Stage::Done {
+            return;
+        }
+        let Link::Active(connection, _) = exchange.link else {
+            return self.keep_body(exchange, down, data);
+        };
+        if exchange.body.replayable {
+            let fits = exchange.body.kept.len() + data.len() <= exchange.replay_limit();
+            if fits && exchange.may_retry() {
+                exchange.body.kept.extend_from_slice(data);
+            } else {
+                // From here on a failure is final.
+                exchange.body.replayable = false;
+                exchange.body.kept = Vec::new();
+            }
+        }
+        let Some(mut upstream) = self.ups.take(connection) else { return };
+        self.up_target = Some(connection);
+        let sent = upstream.sender.data(&mut self.up_out, &mut upstream.io, data);
+        upstream.broken |= sent.is_err();
+        let congested = upstream.io.unsent() > self.upstream_limit(&upstream);
+        self.settle_upstream_kept(connection, upstream);
+        if congested {
+            exchange.chain.stats.flow_control_paused.inc();
+            if let Some(http) = down.http() {
+                http.paused = true;
+            }
+        }
+    }
+
+    /// Nobody takes the body yet: it is kept, up to the limit.
+    fn keep_body(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
+        exchange.body.kept.extend_from_slice(data);
+        if exchange.body.kept.len() >= exchange.chain.buffer_limit {
+            exchange.chain.stats.flow_control_paused.inc();
+            if let Some(http) = down.http() {
+                http.paused = true;
+            }
+        }
+    }
+
+    /// The request is complete.
+    pub(crate) fn request_end(&mut self, _token: Token, exchange: &mut Exchange) {
+        exchange.body.complete = true;
+        exchange.times.request_end = Some(self.clock.instant());
+        exchange.deadlines.request = crate::reactor::Millis::NEVER;
+        self.touch(exchange);
+        let Link::Active(connection, _) = exchange.link else {
+            if matches!(exchange.link, Link::Waiting(_)) {
+                self.start_response_timer(exchange);
+            }
+            return;
+        };
+        if let Some(upstream) = self.ups.get_mut(connection) {
+            self.up_target = Some(connection);
+            upstream.sender.end(&mut self.up_out, &exchange.body.trailers);
+        }
+        exchange.times.upstream_end = Some(self.clock.instant());
+        if exchange.stage == Stage::Requesting {
+            if let Some(limit) = exchange.times.limits.attempt {
+                exchange.deadlines.attempt = self.now().after(limit);
+            }
+            self.start_response_timer(exchange);
+        }
+    }
+
+    /// The upstream has taken bytes: a client that was held back may go on.
+    pub(crate) fn resume_request(&mut self, downstream: Token) {
+        let Some(down) = self.downs.get_mut(downstream) else { return };
+        let Some(http) = down.http() else { return };
+        if std::mem::take(&mut http.paused) {
+            down.resume = true;
+            self.run_soon(downstream);
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! One attempt: an endpoint is chosen, a connection found or made, the request sent.
+
+use std::rc::Rc;
+
+use meshloom_balance::Resource;
+use meshloom_model::ResponseFlag;
+use meshloom_model::route::{HostRewrite, ResourcePriority};
+use meshloom_wire::http1::KnownHeader as H;
+
+use super::{Exchange, Link, Stage, forward::set_host};
+use crate::codec::{Sender, request_head};
+use crate::downstream::Downstream;
+use crate::engine::Engine;
+use crate::reactor::{Millis, Token};
+use crate::reply::Failure;
+use crate::upstream::{Host, Upstream, UpstreamState, bump};
+
+impl Exchange {
+    /// The upstream connection it has.
+    pub(crate) fn connection(&self) -> Option<Token> {
+        match &self.link {
+            Link::Active(token, _) => Some(*token),
+            Link::None | Link::Waiting(_) => None,
+        }
+    }
+
+    pub(crate) fn priority(&self) -> ResourcePriority {
+        self.forward().map_or(ResourcePriority::Default, |forward| forward.priority)
+    }
+}
+
+impl Engine {
+    /// Starts an attempt, the first or a retry.
+    pub(crate) fn attempt(&mut self, token: Token, exchange: &mut Exchange, down: &mut Downstream) {
+        exchange.stage = Stage::Requesting;
+        exchange.deadlines.wake = Millis::NEVER;
+        exchange.tries.made += 1;
+        exchange.tries.holds_retry = std::mem::take(&mut exchange.tries.scheduled);
+        if let Err(failure) = self.try_attempt(token, exchange) {
+            self.attempt_failed(token, exchange, down, &failure);
+        }
+    }
+
+    fn try_attempt(&mut self, token: Token, exchange: &mut Exchange) -> Result<(), Failure> {
+        let priority = exchange.priority();
+        let Some(id) = exchange.cluster else { return Err(Failure::Internal("no cluster")) };
+        let policy = exchange.forward().and_then(|forward| forward.retry.clone());
+        let Some(cluster) = self.clusters.get_mut(id) else { return Err(Failure::ClusterNotFound { status: 503 }) };
+        let (avoid, choices) = policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
+        let tried: &[Rc<Host>] = if avoid || exchange.tries.replaced_stale { &exchange.tries.tried } else { &[] };
+        let Some(host) = cluster.pick(tried, choices, &mut self.rng) else {
+            cluster.stats.cx_none_healthy.inc();
+            return Err(Failure::NoHealthyUpstream);
+        };
+        exchange.outcome.host = Some(Rc::clone(&host));
+        // With a limit of 0 nothing passes, even where a connection is free: Envoy's behaviour.
+        if !cluster.breakers(priority).has_room(Resource::Pending) {
+            cluster.stats.rq_pending_overflow.inc();
+            return Err(Failure::Overflow);
+        }
+        if cluster.breakers(priority).acquire(Resource::Requests).is_err() {
+            cluster.stats.rq_pending_overflow.inc();
+            return Err(Failure::Overflow);
+        }
+        exchange.tries.holds_request = true;
+        cluster.stats.rq_total.inc();
+        cluster.stats.rq_active.add(1);
+        bump(&host.active, true);
+        self.find_connection(token, exchange, host)
+    }
+
+    /// An idle connection, else a new one to wait for.
+    fn find_connection(&mut self, token: Token, exchange: &mut Exchange, host: Rc<Host>) -> Result<(), Failure> {
+        while let Some(connection) = host.pop_idle() {
+            if let Some(mut upstream) = self.ups.take(connection) {
+                self.attach(token, exchange, connection, &mut upstream);
+                self.settle_upstream_kept(connection, upstream);
+                return Ok(());
+            }
+        }
+        let priority = exchange.priority();
+        let Some(cluster) = self.clusters.get_mut(host.cluster) else { return Err(Failure::Internal("no cluster")) };
+        let stats = cluster.stats;
+        let breakers = cluster.breakers(priority);
+        // One connection is always allowed, or an endpoint could never be reached again.
+        let may_connect = breakers.has_room(Resource::Connections) || host.connections.get() == 0;
+        if !may_connect {
+            stats.cx_overflow.inc();
+        }
+        // It has passed the breaker above; the count is for those that come after.
+        exchange.tries.holds_pending = breakers.acquire(Resource::Pending).is_ok();
+        stats.rq_pending_total.inc();
+        stats.rq_pending_active.add(1);
+        host.enqueue(token);
+        exchange.link = Link::Waiting(Rc::clone(&host));
+        if may_connect {
+            if let Err(failure) = self.open_connection(&host, UpstreamState::Connecting) {
+                self.leave_queue(token, exchange);
+                return Err(failure);
+            }
+        }
+        Ok(())
+    }
+
+    /// The exchange no longer waits for a connection.
+    pub(crate) fn leave_queue(&mut self, token: Token, exchange: &mut Exchange) {
+        if let Link::Waiting(host) = std::mem::take(&mut exchange.link) {
+            host.forget_waiting(token);
+            self.stop_waiting(exchange, &host);
+        }
+    }
+
+    fn stop_waiting(&mut self, exchange: &mut Exchange, host: &Host) {
+        let priority = exchange.priority();
+        let held = std::mem::take(&mut exchange.tries.holds_pending);
+        if let Some(cluster) = self.clusters.get_mut(host.cluster) {
+            cluster.stats.rq_pending_active.sub(1);
+            if held {
+                cluster.breakers(priority).release(Resource::Pending);
+            }
+        }
+    }
+
+    /// The exchange gets a connection: what is there of the request is sent.
+    pub(crate) fn attach(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        connection: Token,
+        upstream: &mut Upstream,
+    ) {
+        let host = Rc::clone(&upstream.host);
+        if matches!(exchange.link, Link::Waiting(_)) {
+            self.stop_waiting(exchange, &host);
+        }
+        exchange.link = Link::Active(connection, Rc::clone(&host));
+        exchange.tries.on_reused = upstream.served > 0;
+        exchange.outcome.upstream_local = Some(upstream.local);
+        exchange.outcome.upstream_connection = upstream.id;
+        upstream.state = UpstreamState::Busy(token);
+        upstream.deadline = Millis::NEVER;
+        upstream.served += 1;
+        upstream.paused = false;
+        upstream.http.restart();
+        exchange.times.upstream_begin = Some(self.clock.instant());
+        let limits = exchange.times.limits;
+        if exchange.body.complete {
+            if let Some(limit) = limits.attempt {
+                exchange.deadlines.attempt = self.now().after(limit);
+            }
+        }
+        if let Some(limit) = limits.attempt_idle {
+            exchange.deadlines.attempt_idle = self.now().after(limit);
+        }
+        self.attempt_headers(exchange, &host);
+        self.send_request(exchange, connection, upstream);
+    }
+
+    /// Headers that differ from attempt to attempt.
+    fn attempt_headers(&mut self, exchange: &mut Exchange, host: &Host) {
+        let Some(forward) = exchange.forward() else { return };
+        let keep = forward.append_x_forwarded_host;
+        let by_endpoint = matches!(Exchange::host_rewrite(forward, exchange.entry), Some(HostRewrite::Endpoint));
+        if by_endpoint {
+            let name = host.endpoint().hostname.clone();
+            if !name.is_empty() {
+                set_host(exchange, name.as_bytes(), keep && exchange.tries.made == 1);
+            }
+        }
+        if exchange.route.as_deref().is_some_and(|route| route.attempt_count_in_request) {
+            exchange.request.fields.remove(H::XEnvoyAttemptCount);
+            exchange.request.fields.add_number(H::XEnvoyAttemptCount, u64::from(exchange.tries.made));
+        }
+    }
+
+    /// Sends the head, and as much of the body as is there.
+    fn send_request(&mut self, exchange: &mut Exchange, connection: Token, upstream: &mut Upstream) {
+        // Bytes for another connection would be in the way.
+        if self.up_target.is_some_and(|target| target != connection) {
+            self.flush_upstream();
+        }
+        self.up_target = Some(connection);
+        let sender = request_head(&mut self.up_out.bytes, &exchange.request);
+        upstream.sender = sender;
+        let mut sent = sender.data(&mut self.up_out, &mut upstream.io, &exchange.body.kept);
+        if exchange.body.complete {
+            sender.end(&mut self.up_out, &exchange.body.trailers);
+            exchange.times.upstream_end = Some(self.clock.instant());
+        }
+        if !exchange.body.replayable {
+            exchange.body.kept.clear();
+        }
+        if sender == Sender::Nothing && !exchange.body.kept.is_empty() {
+            sent = Ok(());
+        }
+        upstream.broken |= sent.is_err();
+        // The client may have been held back while there was no connection.
+        if !exchange.body.complete {
+            self.run_soon(exchange.downstream);
+        }
+    }
+
+    /// Gives back what the attempt holds in its cluster.
+    pub(crate) fn release_attempt(&mut self, exchange: &mut Exchange, host: &Host) {
+        let priority = exchange.priority();
+        let request = std::mem::take(&mut exchange.tries.holds_request);
+        let retry = std::mem::take(&mut exchange.tries.holds_retry);
+        if request {
+            bump(&host.active, false);
+        }
+        let Some(cluster) = self.clusters.get_mut(host.cluster) else { return };
+        if request {
+            cluster.stats.rq_active.sub(1);
+            cluster.breakers(priority).release(Resource::Requests);
+        }
+        if retry {
+            cluster.breakers(priority).release(Resource::Retries);
+        }
+    }
+
+    /// Breaks the tie to the upstream: a connection with half a request or response on it is closed.
+    pub(crate) fn abort_upstream(&mut self, exchange: &mut Exchange) {
+        match std::mem::take(&mut exchange.link) {
+            Link::None => self.cancel_retry(exchange),
+            Link::Waiting(host) => {
+                // The queue skips exchanges that no longer wait.
+                self.stop_waiting(exchange, &host);
+                self.release_attempt(exchange, &host);
+            }
+            Link::Active(token, host) => {
+                self.release_attempt(exchange, &host);
+                if self.up_target == Some(token) {
+                    self.up_target = None;
+                    self.up_out.bytes.clear();
+                }
+                self.close_upstream(token);
+            }
+        }
+    }
+
+    /// The next attempt will not be made.
+    fn cancel_retry(&mut self, exchange: &mut Exchange) {
+        let priority = exchange.priority();
+        if std::mem::take(&mut exchange.tries.scheduled) {
+            if let Some(cluster) = exchange.cluster.and_then(|id| self.clusters.get_mut(id)) {
+                cluster.breakers(priority).release(Resource::Retries);
+            }
+        }
+    }
+
+    /// An attempt came to nothing: another one, or the failure is told to the client.
+    pub(crate) fn attempt_failed(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        failure: &Failure,
+    ) {
+        if let Some(host) = exchange.outcome.host.clone() {
+            self.release_attempt(exchange, &host);
+            exchange.tries.tried.push(host);
+        }
+        exchange.deadlines.attempt = Millis::NEVER;
+        exchange.deadlines.attempt_idle = Millis::NEVER;
+        if self.retry_after(token, exchange, down, failure) {
+            return;
+        }
+        if let Failure::Overflow = failure {
+            exchange.flag(ResponseFlag::UpstreamOverflow);
+        }
+        self.fail(token, exchange, down, failure);
+    }
+}

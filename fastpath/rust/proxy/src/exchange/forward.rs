@@ -1,0 +1,219 @@
+//! What the router does to a request before it looks for an endpoint: timeouts, retry conditions, headers, path, host.
+
+use std::time::Duration;
+
+use meshloom_model::filter::FilterOverrides;
+use meshloom_model::headers::HeaderOps;
+use meshloom_model::route::{Forward, HostRewrite, IdleTimeout, PathRewrite, RetryOn, Route, Target};
+use meshloom_wire::http1::KnownHeader as H;
+
+use super::{Exchange, RetryConditions};
+use crate::downstream::Downstream;
+use crate::engine::Engine;
+use crate::reactor::Token;
+use crate::reply::Failure;
+
+impl Engine {
+    /// Prepares the request for its upstream, then looks for one.
+    pub(crate) fn forward(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        route: &Route,
+        forward: &Forward,
+    ) {
+        exchange.chain.stats.rq_total_router.inc();
+        let Some(cluster) = exchange.cluster.filter(|id| self.clusters.get(*id).is_some()) else {
+            exchange.chain.stats.no_cluster.inc();
+            let status = forward.cluster_not_found_status;
+            return self.fail(token, exchange, down, &Failure::ClusterNotFound { status });
+        };
+        set_limits(exchange, forward);
+        set_retries(exchange, forward);
+        let external = self.clusters.get(cluster).is_some_and(|cluster| cluster.spec.external);
+        self.tell_upstream_peer(exchange, external);
+        let ops = exchange.request_ops(route);
+        self.mutate_request(exchange, &ops);
+        let entry = exchange.entry;
+        rewrite_host(exchange, Exchange::host_rewrite(forward, entry), forward.append_x_forwarded_host);
+        if let Some(rewrite) = &forward.path_rewrite {
+            rewrite_path(exchange, rewrite);
+        }
+        if !exchange.chain.router.suppress_envoy_headers {
+            expected_timeout(exchange);
+        }
+        if exchange.request.expect_continue && !exchange.body.complete {
+            self.send_continue(down);
+        }
+        self.attempt(token, exchange, down);
+        if exchange.body.complete {
+            self.start_response_timer(exchange);
+        }
+    }
+
+    /// The request is complete: the route's timeout begins.
+    pub(crate) fn start_response_timer(&mut self, exchange: &mut Exchange) {
+        if let Some(limit) = exchange.times.limits.response {
+            exchange.deadlines.response = self.now().after(limit);
+        }
+    }
+
+    /// Something has moved on the stream.
+    pub(crate) fn touch(&mut self, exchange: &mut Exchange) {
+        if let Some(limit) = exchange.times.limits.idle {
+            exchange.deadlines.idle = self.now().after(limit);
+        }
+    }
+}
+
+impl Exchange {
+    /// Settings of filters for this request's route.
+    pub(crate) fn overrides(&self) -> Option<&FilterOverrides> {
+        let route = self.route.as_deref()?;
+        match (self.forward().map(|forward| &forward.target), self.entry) {
+            (Some(Target::Weighted(clusters)), Some(position)) => {
+                clusters.entries.get(position).map(|entry| &entry.overrides)
+            }
+            _ => Some(&route.overrides),
+        }
+    }
+
+    fn request_ops(&self, route: &Route) -> HeaderOps {
+        match (self.forward().map(|forward| &forward.target), self.entry) {
+            (Some(Target::Weighted(clusters)), Some(position)) => {
+                clusters.entries.get(position).map_or_else(HeaderOps::default, |entry| entry.request_headers.clone())
+            }
+            _ => route.request_headers.clone(),
+        }
+    }
+
+    pub(crate) fn response_ops(&self) -> Option<HeaderOps> {
+        let route = self.route.as_deref()?;
+        let ops = match (self.forward().map(|forward| &forward.target), self.entry) {
+            (Some(Target::Weighted(clusters)), Some(position)) => &clusters.entries.get(position)?.response_headers,
+            _ => &route.response_headers,
+        };
+        (!ops.is_empty()).then(|| ops.clone())
+    }
+
+    /// Takes a header with a number of milliseconds off the request.
+    fn take_ms(&mut self, id: H) -> Option<Duration> {
+        if !self.request.fields.contains(id) {
+            return None;
+        }
+        let value = self.request.fields.get(id).and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+        self.request.fields.remove(id);
+        value.map(Duration::from_millis)
+    }
+}
+
+/// The route's timeouts, and what headers of a trusted caller put in their place.
+fn set_limits(exchange: &mut Exchange, forward: &Forward) {
+    let header = exchange.take_ms(H::XEnvoyUpstreamRqTimeoutMs);
+    let per_try_header = exchange.take_ms(H::XEnvoyUpstreamRqPerTryTimeoutMs);
+    let policy = forward.retry.as_deref();
+    let response = header.or(forward.timeout).filter(|limit| !limit.is_zero());
+    let attempt = per_try_header.or(policy.and_then(|policy| policy.per_try_timeout)).filter(|limit| !limit.is_zero());
+    let limits = &mut exchange.times.limits;
+    limits.response = response;
+    // A try that may take longer than the whole has no limit of its own.
+    limits.attempt = attempt.filter(|attempt| response.is_none_or(|response| *attempt < response));
+    limits.attempt_idle = policy.and_then(|policy| policy.per_try_idle_timeout);
+    match forward.idle_timeout {
+        IdleTimeout::Inherit => {}
+        IdleTimeout::Off => limits.idle = None,
+        IdleTimeout::After(limit) => limits.idle = Some(limit),
+    }
+}
+
+fn set_retries(exchange: &mut Exchange, forward: &Forward) {
+    let policy = forward.retry.as_deref();
+    let mut conditions = RetryConditions::default();
+    if let Some(policy) = policy {
+        let wanted = policy.request_headers.is_empty()
+            || policy.request_headers.iter().any(|matcher| matcher.matches(&exchange.request));
+        if wanted {
+            conditions.on = policy.on;
+            conditions.status_codes.extend_from_slice(&policy.status_codes);
+            exchange.tries.max_retries = policy.max_retries;
+        }
+    }
+    for id in [H::XEnvoyRetryOn, H::XEnvoyRetryGrpcOn] {
+        if let Some(list) = exchange.request.fields.get(id) {
+            let names = String::from_utf8_lossy(list).into_owned();
+            conditions.on = names
+                .split(',')
+                .filter_map(|name| RetryOn::by_name(name.trim()))
+                .fold(conditions.on, RetryOn::union);
+            exchange.tries.max_retries = exchange.tries.max_retries.max(1);
+            exchange.request.fields.remove(id);
+        }
+    }
+    if let Some(list) = exchange.request.fields.get(H::XEnvoyRetriableStatusCodes) {
+        let codes = String::from_utf8_lossy(list).into_owned();
+        conditions.status_codes.extend(codes.split(',').filter_map(|code| code.trim().parse::<u16>().ok()));
+        exchange.request.fields.remove(H::XEnvoyRetriableStatusCodes);
+    }
+    if let Some(number) = exchange.request.fields.get(H::XEnvoyMaxRetries) {
+        if let Some(most) = std::str::from_utf8(number).ok().and_then(|text| text.trim().parse().ok()) {
+            exchange.tries.max_retries = most;
+        }
+        exchange.request.fields.remove(H::XEnvoyMaxRetries);
+    }
+    exchange.tries.on = conditions;
+}
+
+fn expected_timeout(exchange: &mut Exchange) {
+    let limits = exchange.times.limits;
+    let expected = match (limits.attempt, limits.response) {
+        (Some(attempt), Some(response)) => Some(attempt.min(response)),
+        (one, other) => one.or(other),
+    };
+    exchange.request.fields.remove(H::XEnvoyExpectedRqTimeoutMs);
+    if let Some(expected) = expected {
+        let ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);
+        exchange.request.fields.add_number(H::XEnvoyExpectedRqTimeoutMs, ms);
+    }
+}
+
+fn rewrite_path(exchange: &mut Exchange, rewrite: &PathRewrite) {
+    let before: Box<[u8]> = exchange.request.target().into();
+    let after = rewrite.apply(&before);
+    if !exchange.chain.router.suppress_envoy_headers {
+        exchange.request.fields.set(H::XEnvoyOriginalPath, &before);
+    }
+    exchange.outcome.original_target = Some(before);
+    exchange.request.set_target(&after);
+}
+
+/// Rewrites that do not depend on the endpoint.
+fn rewrite_host(exchange: &mut Exchange, rewrite: Option<&HostRewrite>, keep: bool) {
+    use meshloom_model::matcher::RequestHead;
+    let host: Option<Vec<u8>> = match rewrite {
+        None | Some(HostRewrite::Endpoint) => None,
+        Some(HostRewrite::Literal(text)) => Some(text.as_bytes().to_vec()),
+        Some(HostRewrite::Header(name)) => exchange.request.header(name.as_str()).map(|value| value.into_owned()),
+        Some(HostRewrite::Path(replace)) => {
+            let (path, _) = meshloom_model::route::split_path(exchange.request.target());
+            Some(replace.replace_all(path))
+        }
+    };
+    if let Some(host) = host {
+        set_host(exchange, &host, keep);
+    }
+}
+
+/// Replaces the authority, and keeps the old one in x-forwarded-host when asked.
+pub(crate) fn set_host(exchange: &mut Exchange, host: &[u8], keep: bool) {
+    if keep {
+        let old = exchange.request.authority().to_vec();
+        let joined = match exchange.request.fields.joined("x-forwarded-host") {
+            Some(list) => [&*list, b",", &*old].concat(),
+            None => old,
+        };
+        exchange.request.fields.set(H::XForwardedHost, &joined);
+    }
+    exchange.request.set_authority(host);
+}
+

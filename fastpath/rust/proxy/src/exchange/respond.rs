@@ -1,0 +1,375 @@
+//! The response on its way to the client: from the upstream, or made here.
+
+use std::borrow::Cow;
+
+use meshloom_model::hcm::ServerHeader;
+use meshloom_model::route::{DirectResponse, PathRewrite, PortRewrite, Redirect, RedirectPath};
+use meshloom_wire::http1::{BodyLength, KnownHeader as H, Method};
+
+use super::{Exchange, Stage};
+use crate::codec::{ResponseOptions, response_head};
+use crate::downstream::{Downstream, RequestPhase};
+use crate::engine::Engine;
+use crate::message::Scheme;
+use crate::reactor::{Millis, Token};
+use crate::reply::{Failure, LocalReply};
+
+impl Engine {
+    /// The upstream's answer, whose head is in the exchange, goes to the client.
+    pub(crate) fn relay_head(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        let now = self.clock.instant();
+        exchange.outcome.details = Cow::Borrowed("via_upstream");
+        exchange.times.response_begin = Some(now);
+        exchange.deadlines.attempt = Millis::NEVER;
+        if !exchange.chain.router.suppress_envoy_headers {
+            let begin = exchange.times.request_end.or(exchange.times.upstream_begin).unwrap_or(exchange.times.start);
+            let ms = u64::try_from(now.saturating_duration_since(begin).as_millis()).unwrap_or(u64::MAX);
+            exchange.response.fields.remove(H::XEnvoyUpstreamServiceTime);
+            exchange.response.fields.add_number(H::XEnvoyUpstreamServiceTime, ms);
+        }
+        self.discover_upstream_peer(exchange);
+        self.send_head(exchange, down);
+    }
+
+    /// Finishes the head in the exchange and puts it on its way.
+    pub(crate) fn send_head(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        exchange.stage = Stage::Responding;
+        if exchange.route.as_deref().is_some_and(|route| route.attempt_count_in_response) {
+            exchange.response.fields.remove(H::XEnvoyAttemptCount);
+            exchange.response.fields.add_number(H::XEnvoyAttemptCount, u64::from(exchange.tries.made));
+        }
+        if let Some(ops) = exchange.response_ops() {
+            self.mutate_response(exchange, &ops);
+        }
+        self.standard_headers(exchange);
+        self.tell_downstream_peer(exchange);
+        let close = self.closes_after(exchange, down);
+        let options = ResponseOptions {
+            close,
+            version: exchange.request.version,
+            head: exchange.request.method == Method::Head,
+        };
+        let before = self.down_out.bytes.len();
+        let (sender, ends_by_close) = response_head(&mut self.down_out.bytes, &exchange.response, options);
+        exchange.outcome.head_sent = (self.down_out.bytes.len() - before) as u64;
+        exchange.outcome.status = exchange.response.status;
+        if let Some(http) = down.http() {
+            http.sender = sender;
+            http.ends_by_close = ends_by_close;
+            http.close |= close || ends_by_close;
+        }
+    }
+
+    /// Does the connection end with this response?
+    fn closes_after(&mut self, exchange: &Exchange, down: &mut Downstream) -> bool {
+        let now = self.now();
+        let draining = self.draining || down.listener.draining.get();
+        let Some(http) = down.http() else { return true };
+        let stats = &exchange.chain.stats;
+        let spent = http
+            .chain
+            .manager
+            .limits
+            .max_requests_per_connection
+            .is_some_and(|most| http.served >= u64::from(most));
+        if spent {
+            stats.cx_max_requests_reached.inc();
+        }
+        if draining || now >= http.drain_at {
+            stats.cx_drain_close.inc();
+            return true;
+        }
+        spent || http.close || !http.keep_alive || !exchange.body.complete && exchange.is_local_answer()
+    }
+
+    fn standard_headers(&mut self, exchange: &mut Exchange) {
+        let manager = std::sync::Arc::clone(&exchange.chain.manager);
+        let fields = &mut exchange.response.fields;
+        match &manager.server_header {
+            ServerHeader::Overwrite(name) => fields.set(H::Server, name.as_bytes()),
+            ServerHeader::AppendIfAbsent(name) if !fields.contains(H::Server) => fields.add(H::Server, name.as_bytes()),
+            ServerHeader::AppendIfAbsent(_) | ServerHeader::PassThrough => {}
+        }
+        if !fields.contains(H::Date) {
+            let date = *self.date.get(self.clock.wall());
+            fields.add(H::Date, &date);
+        }
+        if !manager.via.is_empty() {
+            let joined = match fields.joined("via") {
+                Some(list) => [&*list, b", ", manager.via.as_bytes()].concat(),
+                None => manager.via.as_bytes().to_vec(),
+            };
+            fields.set(H::Via, &joined);
+        }
+        if manager.request_id.always_set_in_response {
+            if let Some(id) = exchange.request.fields.get(H::XRequestId) {
+                let id = id.to_vec();
+                exchange.response.fields.set(H::XRequestId, &id);
+            }
+        }
+    }
+
+    /// A piece of the upstream's body.
+    pub(crate) fn relay_data(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
+        exchange.outcome.body_received += data.len() as u64;
+        self.touch(exchange);
+        let Downstream { io, state, .. } = down;
+        if let crate::downstream::DownstreamState::Http(http) = state {
+            exchange.outcome.body_sent += data.len() as u64;
+            let sent = http.sender.data(&mut self.down_out, io, data);
+            down.broken |= sent.is_err();
+        }
+    }
+
+    /// The body is complete.
+    pub(crate) fn relay_end(&mut self, exchange: &mut Exchange, down: &mut Downstream, trailers: &[u8]) {
+        if let Some(http) = down.http() {
+            http.sender.end(&mut self.down_out, trailers);
+        }
+        self.complete(exchange, down);
+    }
+
+    /// The response cannot be finished: the client must see that it is broken.
+    pub(crate) fn cut_short(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        exchange.chain.stats.rq_tx_reset.inc();
+        down.broken |= self.down_out.flush(&mut down.io).is_err();
+        if let Some(http) = down.http() {
+            // A body that ends with the connection would look complete after an orderly end.
+            if http.ends_by_close {
+                down.io.reset_on_close();
+            }
+        }
+        down.broken = true;
+        self.complete(exchange, down);
+        self.run_soon(exchange.downstream);
+    }
+
+    /// Answers 100 to a client that waits for it.
+    pub(crate) fn send_continue(&mut self, down: &mut Downstream) {
+        self.down_out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+        down.broken |= self.down_out.flush(&mut down.io).is_err();
+    }
+
+    /// A failure is told to the client, or shown by the end of the connection when a response has begun.
+    pub(crate) fn fail(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        failure: &Failure,
+    ) {
+        let reply = failure.reply();
+        if let Some(flag) = reply.flag {
+            exchange.flag(flag);
+        }
+        if failure.closes_connection() {
+            if let Some(http) = down.http() {
+                http.close = true;
+            }
+        }
+        if exchange.stage == Stage::Responding {
+            exchange.outcome.details = reply.details;
+            return self.cut_short(exchange, down);
+        }
+        if exchange.stage != Stage::Done {
+            let overloaded = matches!(failure, Failure::Overflow);
+            self.local_reply(token, exchange, down, &reply, overloaded);
+        }
+    }
+
+    fn local_reply(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        reply: &LocalReply,
+        overloaded: bool,
+    ) {
+        let grpc = exchange.outcome.is_grpc;
+        exchange.outcome.details = reply.details.clone();
+        exchange.outcome.local_body = reply.body.clone();
+        exchange.response.make(if grpc { 200 } else { reply.status }, BodyLength::None);
+        if overloaded && !exchange.chain.router.suppress_envoy_headers {
+            exchange.response.fields.add(H::XEnvoyOverloaded, b"true");
+        }
+        if grpc {
+            let code = reply.grpc_status;
+            exchange.outcome.grpc_status = Some(code);
+            exchange.response.fields.add(H::ContentType, b"application/grpc");
+            exchange.response.fields.add_number(H::GrpcStatus, u64::from(code));
+            if !reply.body.is_empty() {
+                let message = percent_encode(reply.body.as_bytes());
+                exchange.response.fields.add(H::GrpcMessage, &message);
+            }
+            return self.send_local(token, exchange, down, b"");
+        }
+        if !reply.body.is_empty() {
+            exchange.response.body = BodyLength::Length(reply.body.len() as u64);
+            exchange.response.fields.add(H::ContentType, b"text/plain");
+        }
+        self.send_local(token, exchange, down, reply.body.as_bytes());
+    }
+
+    /// Sends a response that is complete here and now.
+    fn send_local(&mut self, _token: Token, exchange: &mut Exchange, down: &mut Downstream, body: &[u8]) {
+        exchange.response.announced = match exchange.response.body {
+            BodyLength::Length(length) => Some(length),
+            _ => None,
+        };
+        exchange.times.response_begin = Some(self.clock.instant());
+        self.send_head(exchange, down);
+        let Downstream { io, state, .. } = down;
+        if let crate::downstream::DownstreamState::Http(http) = state {
+            if http.sender != crate::codec::Sender::Nothing {
+                exchange.outcome.body_sent = body.len() as u64;
+            }
+            let sent = http.sender.data(&mut self.down_out, io, body);
+            http.sender.end(&mut self.down_out, b"");
+            down.broken |= sent.is_err();
+        }
+        down.broken |= self.down_out.flush(&mut down.io).is_err();
+        self.complete(exchange, down);
+    }
+
+    pub(crate) fn direct_response(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        direct: &DirectResponse,
+    ) {
+        exchange.chain.stats.rq_direct_response.inc();
+        exchange.outcome.details = Cow::Borrowed("direct_response");
+        let body = if matches!(direct.status, 204 | 304) { &[][..] } else { &*direct.body };
+        exchange.response.make(direct.status, BodyLength::None);
+        if !body.is_empty() {
+            exchange.response.body = BodyLength::Length(body.len() as u64);
+            exchange.response.fields.add(H::ContentType, b"text/plain");
+        }
+        self.send_local(token, exchange, down, body);
+    }
+
+    pub(crate) fn redirect(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        redirect: &Redirect,
+    ) {
+        exchange.chain.stats.rq_redirect.inc();
+        exchange.outcome.details = Cow::Borrowed("direct_response");
+        let location = self.location(exchange, redirect);
+        self.redirect_to(token, exchange, down, redirect.status, &location);
+    }
+
+    pub(crate) fn redirect_to(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        status: u16,
+        location: &[u8],
+    ) {
+        exchange.response.make(status, BodyLength::None);
+        exchange.response.fields.add(H::Location, location);
+        self.send_local(token, exchange, down, b"");
+    }
+
+    fn location(&mut self, exchange: &Exchange, redirect: &Redirect) -> Vec<u8> {
+        let request = &exchange.request;
+        let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme.as_str());
+        let authority = request.authority();
+        let (host, port) = split_port(authority);
+        let host: &[u8] = redirect.host.as_deref().map_or(host, str::as_bytes);
+        let port = match redirect.port {
+            PortRewrite::Set(port) => Some(port.to_string().into_bytes()),
+            PortRewrite::Keep if redirect.host.is_some() => None,
+            PortRewrite::Keep => {
+                let old = if request.scheme == Scheme::Https { &b"443"[..] } else { b"80" };
+                let changes = redirect.scheme.as_deref().is_some_and(|to| to != request.scheme.as_str());
+                port.filter(|port| !(changes && *port == old)).map(<[u8]>::to_vec)
+            }
+        };
+        // The scheme's own port goes without saying.
+        let port = port.filter(|port| !matches!((scheme, &**port), ("http", b"80") | ("https", b"443")));
+        let mut out = [scheme.as_bytes(), b"://", host].concat();
+        if let Some(port) = port {
+            out.push(b':');
+            out.extend_from_slice(&port);
+        }
+        out.extend_from_slice(&self.redirect_target(exchange, redirect));
+        out
+    }
+
+    fn redirect_target(&mut self, exchange: &Exchange, redirect: &Redirect) -> Vec<u8> {
+        let target = exchange.request.target();
+        let (path, _) = meshloom_model::route::split_path(target);
+        let query = target.get(path.len()..).unwrap_or_default();
+        match &redirect.path {
+            RedirectPath::Keep if redirect.strip_query => path.to_vec(),
+            RedirectPath::Keep => target.to_vec(),
+            RedirectPath::Replace(path) => {
+                let mut new = path.as_bytes().to_vec();
+                if !redirect.strip_query && !new.contains(&b'?') {
+                    new.extend_from_slice(query);
+                }
+                new
+            }
+            RedirectPath::Rewrite(rewrite) => rewritten(rewrite, if redirect.strip_query { path } else { target }),
+        }
+    }
+
+    /// The response is complete, or as complete as it will be.
+    pub(crate) fn complete(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        if exchange.stage == Stage::Done {
+            return;
+        }
+        exchange.times.response_end = Some(self.clock.instant());
+        if let Some(http) = down.http() {
+            http.exchange = None;
+            let reads_on = exchange.body.complete && !http.close && !http.ends_by_close;
+            if !exchange.body.complete && exchange.outcome.status != 0 {
+                exchange.chain.stats.rq_response_before_rq_complete.inc();
+            }
+            http.phase =
+                if reads_on { RequestPhase::Head { began: false } } else { RequestPhase::Closing };
+            http.partial = None;
+            http.parser.restart();
+        }
+        down.resume = true;
+        self.finish(exchange);
+    }
+}
+
+impl Exchange {
+    /// The answer does not come from an upstream.
+    fn is_local_answer(&self) -> bool {
+        self.outcome.details != "via_upstream"
+    }
+}
+
+fn rewritten(rewrite: &PathRewrite, target: &[u8]) -> Vec<u8> {
+    rewrite.apply(target)
+}
+
+fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match authority.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if authority.get(colon + 1..).is_some_and(|port| port.iter().all(u8::is_ascii_digit)) => {
+            (authority.get(..colon).unwrap_or_default(), authority.get(colon + 1..))
+        }
+        _ => (authority, None),
+    }
+}
+
+/// gRPC's encoding of `grpc-message`.
+fn percent_encode(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for byte in text {
+        match byte {
+            b' '..=b'~' if *byte != b'%' => out.push(*byte),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+    out
+}
+

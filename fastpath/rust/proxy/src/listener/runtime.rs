@@ -1,0 +1,232 @@
+//! A listener with its statistics, logs and TLS contexts.
+
+use std::cell::{Cell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use meshloom_model::access_log::LogSink;
+use meshloom_model::filter::{Fault, HttpFilterKind, PeerMetadata, Router, StatsFilter};
+use meshloom_model::filter_chain::{DownstreamTransport, FilterChain, NetworkFilter};
+use meshloom_model::hcm::{HttpConnectionManager, RouteSource, SchemeOverwrite};
+use meshloom_model::listener::TrafficDirection;
+use meshloom_model::tcp::TcpProxy;
+use meshloom_model::{AccessLog, Listener, RouteTable, Snapshot};
+use meshloom_shm::Telemetry;
+use meshloom_wire::http1::Limits;
+
+use crate::exchange::EdgeRules;
+use crate::log::{LogSinks, SinkId};
+use crate::message::{PathRules, Scheme};
+use crate::telemetry::{HttpStats, ListenerStats, TcpStats};
+use crate::tls::{ServerTls, TlsContexts};
+
+/// One listener of the snapshot.
+pub(crate) struct ListenerRuntime {
+    pub(crate) spec: Arc<Listener>,
+    pub(crate) stats: ListenerStats,
+    pub(crate) chains: Vec<Rc<ChainRuntime>>,
+    /// Removed or replaced: its connections end after their present request.
+    pub(crate) draining: Cell<bool>,
+}
+
+/// One filter chain.
+pub(crate) struct ChainRuntime {
+    pub(crate) spec: Arc<FilterChain>,
+    /// For chains with TLS; `None` inside while a secret is missing: then connections are closed.
+    pub(crate) tls: RefCell<Option<ServerTls>>,
+    pub(crate) kind: ChainKind,
+}
+
+pub(crate) enum ChainKind {
+    Http(Rc<HttpChain>),
+    Tcp(Rc<TcpChain>),
+    Close,
+}
+
+/// An access log and where its lines go.
+pub(crate) struct LogTarget {
+    pub(crate) sink: SinkId,
+    pub(crate) log: AccessLog,
+}
+
+/// A fault filter of a connection manager.
+pub(crate) struct FaultFilter {
+    pub(crate) name: Arc<str>,
+    pub(crate) disabled: bool,
+    pub(crate) fault: Arc<Fault>,
+}
+
+/// An HTTP connection manager, resolved.
+pub(crate) struct HttpChain {
+    pub(crate) manager: Arc<HttpConnectionManager>,
+    pub(crate) stats: HttpStats,
+    pub(crate) limits: Limits,
+    pub(crate) edge: EdgeRules,
+    pub(crate) paths: PathRules,
+    pub(crate) logs: Box<[LogTarget]>,
+    pub(crate) router: Router,
+    pub(crate) faults: Box<[FaultFilter]>,
+    pub(crate) peer_metadata: Option<PeerMetadata>,
+    pub(crate) istio: Option<StatsFilter>,
+    pub(crate) direction: TrafficDirection,
+    /// Bytes that may be buffered for one connection in each direction.
+    pub(crate) buffer_limit: usize,
+    /// Requests delayed by a fault at the moment.
+    pub(crate) active_faults: Cell<u32>,
+}
+
+/// A TCP proxy, resolved.
+pub(crate) struct TcpChain {
+    pub(crate) proxy: Arc<TcpProxy>,
+    pub(crate) stats: TcpStats,
+    pub(crate) logs: Box<[LogTarget]>,
+    pub(crate) direction: TrafficDirection,
+    pub(crate) buffer_limit: usize,
+}
+
+/// What building needs besides the snapshot.
+pub(crate) struct BuildContext<'w> {
+    pub(crate) telemetry: &'w mut Telemetry,
+    pub(crate) logs: &'w mut LogSinks,
+}
+
+impl ListenerRuntime {
+    pub(crate) fn build(spec: &Arc<Listener>, contexts: &mut TlsContexts<'_>, cx: &mut BuildContext<'_>) -> Self {
+        let name = match &spec.stat_prefix {
+            Some(prefix) => prefix.to_string(),
+            None => spec.addresses.first().map_or_else(|| spec.name.to_string(), |address| stat_address(&address.to_string())),
+        };
+        let stats = ListenerStats::register(cx.telemetry, &name);
+        let chains = spec.chains().map(|chain| Rc::new(ChainRuntime::build(chain, spec, contexts, cx))).collect();
+        Self { spec: Arc::clone(spec), stats, chains, draining: Cell::new(false) }
+    }
+
+    /// What was resolved for a filter chain.
+    pub(crate) fn runtime_of(&self, chain: &Arc<FilterChain>) -> Option<&Rc<ChainRuntime>> {
+        self.chains.iter().find(|runtime| Arc::ptr_eq(&runtime.spec, chain))
+    }
+
+    /// Secrets have changed: new handshakes take new contexts.
+    pub(crate) fn refresh_tls(&self, contexts: &mut TlsContexts<'_>) {
+        for chain in &self.chains {
+            chain.tls.replace(contexts.server(&chain.spec.transport));
+        }
+    }
+}
+
+/// Envoy writes addresses in statistics with `_` for `:`.
+fn stat_address(address: &str) -> String {
+    address.replace(':', "_")
+}
+
+impl ChainRuntime {
+    fn build(
+        spec: &Arc<FilterChain>,
+        listener: &Listener,
+        contexts: &mut TlsContexts<'_>,
+        cx: &mut BuildContext<'_>,
+    ) -> Self {
+        let kind = match &spec.filter {
+            NetworkFilter::Http(manager) => ChainKind::Http(Rc::new(HttpChain::build(manager, listener, cx))),
+            NetworkFilter::Tcp(proxy) => ChainKind::Tcp(Rc::new(TcpChain {
+                proxy: Arc::clone(proxy),
+                stats: TcpStats::register(cx.telemetry, &proxy.stat_prefix),
+                logs: targets(&proxy.access_logs, cx.logs),
+                direction: listener.direction,
+                buffer_limit: listener.buffer_limit as usize,
+            })),
+            NetworkFilter::Close => ChainKind::Close,
+        };
+        Self { spec: Arc::clone(spec), tls: RefCell::new(contexts.server(&spec.transport)), kind }
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self.spec.transport, DownstreamTransport::Tls(_))
+    }
+}
+
+fn targets(logs: &[AccessLog], sinks: &mut LogSinks) -> Box<[LogTarget]> {
+    let target = |log: &AccessLog| {
+        let path = match &log.sink {
+            LogSink::File(path) => path.to_string_lossy().into_owned(),
+            LogSink::Stdout => "/dev/stdout".to_owned(),
+            LogSink::Stderr => "/dev/stderr".to_owned(),
+        };
+        LogTarget { sink: sinks.open(&path), log: log.clone() }
+    };
+    logs.iter().map(target).collect()
+}
+
+impl HttpChain {
+    fn build(manager: &Arc<HttpConnectionManager>, listener: &Listener, cx: &mut BuildContext<'_>) -> Self {
+        let mut chain = Self {
+            stats: HttpStats::register(cx.telemetry, &manager.stat_prefix),
+            limits: Limits {
+                head_bytes: manager.limits.max_request_headers_bytes,
+                fields: u16::try_from(manager.limits.max_request_headers).unwrap_or(u16::MAX),
+                ..Limits::default()
+            },
+            edge: edge_rules(manager),
+            paths: PathRules {
+                normalize: manager.normalization.normalize_path,
+                merge_slashes: manager.normalization.merge_slashes,
+                escaped_slashes: manager.normalization.escaped_slashes,
+            },
+            logs: targets(&manager.access_logs, cx.logs),
+            router: Router::default(),
+            faults: Box::default(),
+            peer_metadata: None,
+            istio: None,
+            direction: listener.direction,
+            buffer_limit: listener.buffer_limit as usize,
+            active_faults: Cell::new(0),
+            manager: Arc::clone(manager),
+        };
+        let mut faults = Vec::new();
+        for filter in &manager.filters {
+            match &filter.kind {
+                HttpFilterKind::Fault(fault) => faults.push(FaultFilter {
+                    name: Arc::clone(&filter.name),
+                    disabled: filter.disabled,
+                    fault: Arc::clone(fault),
+                }),
+                HttpFilterKind::PeerMetadata(settings) => chain.peer_metadata = Some(*settings),
+                HttpFilterKind::Stats(settings) => chain.istio = Some(*settings),
+                HttpFilterKind::Router(router) => chain.router = router.clone(),
+            }
+        }
+        chain.faults = faults.into();
+        chain
+    }
+
+    /// Where requests find their route, in this snapshot.
+    pub(crate) fn routes<'s>(&'s self, snapshot: &'s Snapshot) -> Option<&'s RouteTable> {
+        match &self.manager.routes {
+            RouteSource::Inline(table) => Some(table),
+            RouteSource::Rds(index) => snapshot.routes.get(*index).map(|table| &**table),
+        }
+    }
+}
+
+fn edge_rules(manager: &HttpConnectionManager) -> EdgeRules {
+    EdgeRules {
+        use_remote_address: manager.trust.use_remote_address,
+        trusted_hops: manager.trust.trusted_hops,
+        skip_xff_append: manager.trust.skip_append,
+        append_x_forwarded_port: false,
+        internal_ranges: Vec::new(),
+        generate_request_id: manager.request_id.generate,
+        preserve_external_request_id: manager.request_id.preserve_external,
+        scheme: manager.scheme.and_then(|scheme| match scheme {
+            SchemeOverwrite::Http => Some(Scheme::Http),
+            SchemeOverwrite::Https => Some(Scheme::Https),
+            SchemeOverwrite::MatchUpstream => None,
+        }),
+    }
+}
+
+/// The address that a socket stands for.
+pub(crate) fn socket_address(address: &str, port: u16) -> Option<SocketAddr> {
+    Some(SocketAddr::new(address.parse().ok()?, port))
+}

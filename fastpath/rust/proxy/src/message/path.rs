@@ -1,0 +1,231 @@
+//! Path normalisation. What was matched is what is forwarded: the normalised path replaces the received one.
+
+use meshloom_model::hcm::EscapedSlashes;
+
+/// What is done to every path before anything looks at it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct PathRules {
+    /// RFC 3986 6.2.2: dot segments go, unreserved escapes are decoded, backslashes become slashes.
+    pub(crate) normalize: bool,
+    pub(crate) merge_slashes: bool,
+    pub(crate) escaped_slashes: EscapedSlashes,
+}
+
+/// What came of a target.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PathOutcome {
+    Unchanged,
+    Changed(Vec<u8>),
+    /// 400.
+    Reject,
+    /// 307 to this target.
+    Redirect(Vec<u8>),
+}
+
+/// Applies the rules to a target (path and query; the query stays as it is).
+pub(crate) fn normalize(target: &[u8], rules: PathRules) -> PathOutcome {
+    if !target.starts_with(b"/") {
+        return PathOutcome::Unchanged; // `*`
+    }
+    let end = memchr::memchr(b'?', target).unwrap_or(target.len());
+    let (path, query) = target.split_at_checked(end).unwrap_or((target, b""));
+    let mut redirect = false;
+    let mut out: Option<Vec<u8>> = None;
+    if rules.escaped_slashes != EscapedSlashes::Keep && has_escaped_slash(path) {
+        match rules.escaped_slashes {
+            EscapedSlashes::Reject => return PathOutcome::Reject,
+            EscapedSlashes::UnescapeAndRedirect => redirect = true,
+            EscapedSlashes::Keep | EscapedSlashes::UnescapeAndForward => {}
+        }
+        out = Some(unescape_slashes(path));
+    }
+    if rules.normalize && needs_canonical(out.as_deref().unwrap_or(path)) {
+        match canonical(out.as_deref().unwrap_or(path)) {
+            Some(path) => out = Some(path),
+            None => return PathOutcome::Reject,
+        }
+    }
+    if rules.merge_slashes && memchr::memmem::find(out.as_deref().unwrap_or(path), b"//").is_some() {
+        out = Some(merge_slashes(out.as_deref().unwrap_or(path)));
+    }
+    match out {
+        Some(changed) if changed == path => PathOutcome::Unchanged,
+        Some(mut changed) => {
+            changed.extend_from_slice(query);
+            if redirect { PathOutcome::Redirect(changed) } else { PathOutcome::Changed(changed) }
+        }
+        None => PathOutcome::Unchanged,
+    }
+}
+
+fn escaped_slash(bytes: &[u8]) -> Option<u8> {
+    match bytes {
+        [b'%', b'2', b'f' | b'F', ..] => Some(b'/'),
+        [b'%', b'5', b'c' | b'C', ..] => Some(b'\\'),
+        _ => None,
+    }
+}
+
+fn has_escaped_slash(path: &[u8]) -> bool {
+    memchr::memchr_iter(b'%', path).any(|at| path.get(at..).and_then(escaped_slash).is_some())
+}
+
+fn unescape_slashes(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        match escaped_slash(rest) {
+            Some(slash) => {
+                out.push(slash);
+                rest = rest.get(3..).unwrap_or_default();
+            }
+            None => {
+                out.push(*first);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// Most paths have nothing to normalise: one scan tells.
+fn needs_canonical(path: &[u8]) -> bool {
+    memchr::memchr3(b'%', b'\\', 0, path).is_some() || memchr::memmem::find(path, b"/.").is_some()
+}
+
+fn hex(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// Decodes unreserved escapes (others stay as they are), turns backslashes, removes dot segments. `None` for a
+/// broken escape or an escaped NUL: no two readers agree on those.
+fn canonical(path: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, after @ ..] = rest {
+        rest = after;
+        match first {
+            b'%' => {
+                let [high, low, after @ ..] = rest else { return None };
+                let byte = hex(*high)? << 4 | hex(*low)?;
+                rest = after;
+                match byte {
+                    0 => return None,
+                    byte if is_unreserved(byte) => decoded.push(byte),
+                    _ => decoded.extend_from_slice(&[b'%', *high, *low]),
+                }
+            }
+            b'\\' => decoded.push(b'/'),
+            byte => decoded.push(*byte),
+        }
+    }
+    Some(remove_dot_segments(&decoded))
+}
+
+/// RFC 3986 5.2.4, for absolute paths.
+fn remove_dot_segments(path: &[u8]) -> Vec<u8> {
+    let mut out: Vec<u8> = Vec::with_capacity(path.len());
+    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let last = segments.peek().is_none();
+        match segment {
+            b"." => {
+                if last {
+                    out.push(b'/');
+                }
+            }
+            b".." => {
+                let cut = out.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+                out.truncate(cut);
+                if last {
+                    out.push(b'/');
+                }
+            }
+            _ => {
+                out.push(b'/');
+                out.extend_from_slice(segment);
+            }
+        }
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    out
+}
+
+fn merge_slashes(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    for byte in path {
+        if *byte != b'/' || out.last() != Some(&b'/') {
+            out.push(*byte);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BASE: PathRules =
+        PathRules { normalize: true, merge_slashes: false, escaped_slashes: EscapedSlashes::Keep };
+
+    fn run(target: &str, rules: PathRules) -> String {
+        match normalize(target.as_bytes(), rules) {
+            PathOutcome::Unchanged => target.to_owned(),
+            PathOutcome::Changed(changed) => String::from_utf8(changed).expect("ascii"),
+            PathOutcome::Reject => "reject".to_owned(),
+            PathOutcome::Redirect(to) => format!("redirect {}", String::from_utf8(to).expect("ascii")),
+        }
+    }
+
+    #[test]
+    fn base_rules_give_what_a_real_envoy_gives() {
+        assert_eq!(run("/dump/../dump/%2e%2e/dump//x%2fy", BASE), "/dump//x%2fy");
+        for (raw, want) in [
+            ("/", "/"),
+            ("/a/b?x=/../y", "/a/b?x=/../y"),
+            ("/a/./b", "/a/b"),
+            ("/a/../../b", "/b"),
+            ("/a/..", "/"),
+            ("/a/b/..", "/a/"),
+            ("/a/.", "/a/"),
+            ("/%61dmin", "/admin"),
+            ("/a\\b", "/a/b"),
+            ("/x/%2E%2E/admin", "/admin"),
+            ("/a%zz", "reject"),
+            ("/a%00", "reject"),
+            ("/.hidden", "/.hidden"),
+        ] {
+            assert_eq!(run(raw, BASE), want, "{raw}");
+        }
+    }
+
+    #[test]
+    fn slashes_are_merged_when_asked() {
+        let rules = PathRules { merge_slashes: true, ..BASE };
+        assert_eq!(run("//a///b//", rules), "/a/b/");
+        assert_eq!(run("/a//../b", rules), "/a/b");
+    }
+
+    #[test]
+    fn escaped_slashes_follow_the_rule() {
+        let with = |escaped_slashes| PathRules { escaped_slashes, ..BASE };
+        assert_eq!(run("/a%2Fb", with(EscapedSlashes::Reject)), "reject");
+        assert_eq!(run("/a%2F..%5cb", with(EscapedSlashes::UnescapeAndForward)), "/b");
+        assert_eq!(run("/a%2fb?q", with(EscapedSlashes::UnescapeAndRedirect)), "redirect /a/b?q");
+        assert_eq!(run("/a?b=%2f", with(EscapedSlashes::Reject)), "/a?b=%2f");
+    }
+
+    #[test]
+    fn normalising_twice_changes_nothing() {
+        for raw in ["/a/%2e%2e/%2f//b/..//c\\..", "/%25%2e", "/a;b/../c%3b", "/..;/a"] {
+            let once = run(raw, BASE);
+            assert_eq!(run(&once, BASE), once, "{raw}");
+        }
+    }
+}

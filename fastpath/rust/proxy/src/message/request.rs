@@ -1,0 +1,139 @@
+//! A request on its way through the proxy.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use meshloom_model::matcher::RequestHead as Matchable;
+use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead, Version};
+
+use super::Fields;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// The head of a request: as received, with what the proxy changed.
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) fields: Fields,
+    pub(crate) method: Method,
+    pub(crate) version: Version,
+    pub(crate) scheme: Scheme,
+    pub(crate) body: BodyLength,
+    pub(crate) expect_continue: bool,
+    /// The protocol asked for by `Upgrade`, when `Connection` names it too.
+    pub(crate) upgrade: Option<Range<usize>>,
+    /// Length of the received head.
+    pub(crate) head_len: usize,
+    method_text: Range<usize>,
+    /// Path and query, in `fields`.
+    target: Range<usize>,
+    authority: Range<usize>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            fields: Fields::default(),
+            method: Method::Get,
+            version: Version::Http11,
+            scheme: Scheme::Http,
+            body: BodyLength::None,
+            expect_continue: false,
+            upgrade: None,
+            head_len: 0,
+            method_text: 0..0,
+            target: 0..0,
+            authority: 0..0,
+        }
+    }
+}
+
+impl Request {
+    /// Takes over a head that was parsed from `bytes`.
+    pub(crate) fn load(&mut self, head: &RequestHead, bytes: &[u8], parsed: &mut Headers) {
+        self.fields.load(bytes, parsed);
+        self.method = head.method;
+        self.version = head.version;
+        self.scheme = Scheme::Http;
+        self.body = head.body;
+        self.expect_continue = head.expect_continue;
+        self.upgrade = head.upgrade.map(|span| span.range());
+        self.head_len = head.len;
+        self.method_text = head.method_span.range();
+        let path = head.target.path_span.range();
+        self.target = match (path.is_empty(), head.target.query) {
+            (false, None) => path,
+            (false, Some(query)) => path.start..query.range().end,
+            // Absolute form without a path: `http://host?query` asks for `/?query`.
+            (true, query) => {
+                let query = query.map(|span| span.of(bytes));
+                let target = self.fields.store(b"/");
+                match query {
+                    Some(query) => {
+                        self.fields.store(b"?");
+                        target.start..self.fields.store(query).end
+                    }
+                    None => target,
+                }
+            }
+        };
+        self.authority = head.authority.map_or(0..0, |span| span.range());
+    }
+
+    pub(crate) fn method_text(&self) -> &[u8] {
+        self.fields.slice(&self.method_text)
+    }
+
+    /// Path and query.
+    pub(crate) fn target(&self) -> &[u8] {
+        self.fields.slice(&self.target)
+    }
+
+    pub(crate) fn set_target(&mut self, target: &[u8]) {
+        self.target = self.fields.store(target);
+    }
+
+    /// The authority: the Host field, or what an absolute target says.
+    pub(crate) fn authority(&self) -> &[u8] {
+        self.fields.slice(&self.authority)
+    }
+
+    pub(crate) fn set_authority(&mut self, authority: &[u8]) {
+        self.authority = self.fields.store(authority);
+    }
+
+    pub(crate) fn is_grpc(&self) -> bool {
+        use meshloom_wire::http1::KnownHeader;
+        self.fields.get(KnownHeader::ContentType).is_some_and(|value| {
+            value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+        })
+    }
+}
+
+impl Matchable for Request {
+    fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match name {
+            ":path" => Some(Cow::Borrowed(self.target())),
+            ":method" => Some(Cow::Borrowed(self.method_text())),
+            ":authority" | "host" => Some(Cow::Borrowed(self.authority())).filter(|value| !value.is_empty()),
+            ":scheme" => Some(Cow::Borrowed(self.scheme.as_str().as_bytes())),
+            _ => self.fields.joined(name),
+        }
+    }
+
+    fn path(&self) -> &[u8] {
+        self.target()
+    }
+}

@@ -1,0 +1,62 @@
+//! A response on its way back.
+
+use std::borrow::Cow;
+
+use meshloom_wire::http1::{BodyLength, Headers, ResponseHead, Version};
+
+use super::Fields;
+
+/// The head of a response: as the upstream sent it, or made here.
+#[derive(Debug)]
+pub(crate) struct Response {
+    pub(crate) fields: Fields,
+    pub(crate) status: u16,
+    pub(crate) version: Version,
+    pub(crate) body: BodyLength,
+    /// What Content-Length said, which a response to HEAD passes on.
+    pub(crate) announced: Option<u64>,
+    pub(crate) head_len: usize,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self {
+            fields: Fields::default(),
+            status: 0,
+            version: Version::Http11,
+            body: BodyLength::None,
+            announced: None,
+            head_len: 0,
+        }
+    }
+}
+
+impl Response {
+    /// Takes over a head that was parsed from `bytes`.
+    pub(crate) fn load(&mut self, head: &ResponseHead, bytes: &[u8], parsed: &mut Headers) {
+        self.fields.load(bytes, parsed);
+        self.status = head.status;
+        self.version = head.version;
+        self.body = head.body;
+        self.announced = head.content_length;
+        self.head_len = head.len;
+    }
+
+    /// Begins a response of our own.
+    pub(crate) fn make(&mut self, status: u16, body: BodyLength) {
+        self.fields.clear();
+        self.status = status;
+        self.version = Version::Http11;
+        self.body = body;
+        self.announced = None;
+        self.head_len = 0;
+    }
+
+    /// A header's value; `:status` counts as one.
+    pub(crate) fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
+        match name {
+            ":status" => Some(Cow::Owned(self.status.to_string().into_bytes())),
+            _ => self.fields.joined(name),
+        }
+    }
+}

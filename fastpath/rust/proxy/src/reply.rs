@@ -1,0 +1,201 @@
+//! The one place where a failure becomes an answer: status, body, response flag and detail, as Envoy words them.
+
+use std::borrow::Cow;
+
+use meshloom_model::ResponseFlag;
+use meshloom_wire::http1::DecodeError;
+
+/// Why an exchange ends with an answer of our own, or without one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The head or the framing of the request cannot be read.
+    BadRequest(DecodeError),
+    /// HTTP/1.0 where it is not accepted.
+    LowVersion,
+    /// The head did not arrive in time.
+    HeadTimeout,
+    /// The request did not arrive in time.
+    RequestTimeout,
+    /// `Upgrade` or CONNECT, which no route here allows.
+    UpgradeRefused,
+    /// The path cannot be normalised, or has escaped slashes that are not allowed.
+    PathRejected,
+    /// A header of the request cannot be told apart from another one in some upstreams.
+    UnderscoreRejected,
+    /// HTTP/1.0 without Host, and none is configured for it.
+    MissingHost,
+    NoRoute,
+    ClusterNotFound { status: u16 },
+    NoHealthyUpstream,
+    Overflow,
+    ConnectFailed { reason: Cow<'static, str> },
+    ConnectTimeout,
+    /// The upstream closed the connection before it answered.
+    Terminated,
+    /// The upstream's answer cannot be read.
+    UpstreamProtocol(Option<DecodeError>),
+    /// The route's timeout.
+    ResponseTimeout,
+    PerTryTimeout,
+    /// Nothing moved for too long; `requesting` while the request was still coming.
+    StreamIdle { requesting: bool },
+    MaxDuration,
+    FaultAbort { status: u16, grpc: Option<u32> },
+    /// Too many requests for this worker.
+    Overloaded,
+    /// A bug of ours.
+    Internal(&'static str),
+}
+
+/// What the peer is told, and what is written down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LocalReply {
+    pub(crate) status: u16,
+    pub(crate) body: Cow<'static, str>,
+    pub(crate) flag: Option<ResponseFlag>,
+    pub(crate) details: Cow<'static, str>,
+    /// The `grpc-status` of a gRPC request's answer.
+    pub(crate) grpc_status: u32,
+}
+
+impl Failure {
+    /// The answer.
+    pub(crate) fn reply(&self) -> LocalReply {
+        use ResponseFlag as Flag;
+        match self {
+            Self::BadRequest(error) => bad_request(*error),
+            Self::LowVersion => plain(426, "", Some(Flag::DownstreamProtocolError), "low_version"),
+            Self::HeadTimeout => {
+                plain(408, "request header timeout", Some(Flag::DownstreamProtocolError), "request_header_timeout")
+            }
+            Self::RequestTimeout => {
+                plain(408, "request timeout", Some(Flag::DownstreamProtocolError), "request_overall_timeout")
+            }
+            Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
+            Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
+            Self::UnderscoreRejected => plain(400, "", None, "unexpected_underscore"),
+            Self::MissingHost => plain(400, "", None, "missing_host_header"),
+            Self::NoRoute => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),
+            Self::ClusterNotFound { status } => {
+                plain(*status, "", Some(Flag::NoClusterFound), "cluster_not_found")
+            }
+            Self::NoHealthyUpstream => {
+                plain(503, "no healthy upstream", Some(Flag::NoHealthyUpstream), "no_healthy_upstream")
+            }
+            Self::Overflow => before_headers(503, Flag::UpstreamOverflow, "overflow", ""),
+            Self::ConnectFailed { reason } => {
+                before_headers(503, Flag::UpstreamConnectionFailure, "remote connection failure", reason)
+            }
+            Self::ConnectTimeout => {
+                before_headers(503, Flag::UpstreamConnectionFailure, "connection timeout", "")
+            }
+            Self::Terminated => {
+                before_headers(503, Flag::UpstreamConnectionTermination, "connection termination", "")
+            }
+            Self::UpstreamProtocol(_) => before_headers(502, Flag::UpstreamProtocolError, "protocol error", ""),
+            Self::ResponseTimeout => {
+                plain(504, "upstream request timeout", Some(Flag::UpstreamRequestTimeout), "response_timeout")
+            }
+            Self::PerTryTimeout => {
+                plain(504, "upstream request timeout", Some(Flag::UpstreamRequestTimeout), "upstream_per_try_timeout")
+            }
+            Self::StreamIdle { requesting } => {
+                let status = if *requesting { 408 } else { 504 };
+                plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")
+            }
+            Self::MaxDuration => {
+                plain(504, "downstream duration timeout", Some(Flag::DurationTimeout), "max_duration_timeout")
+            }
+            Self::FaultAbort { status, grpc } => {
+                let reply = plain(*status, "fault filter abort", Some(Flag::FaultInjected), "fault_filter_abort");
+                LocalReply { grpc_status: grpc.unwrap_or(reply.grpc_status), ..reply }
+            }
+            Self::Overloaded => {
+                plain(503, "envoy overloaded", Some(Flag::OverloadManagerTerminated), "overload")
+            }
+            Self::Internal(details) => plain(500, "", None, *details),
+        }
+    }
+
+    /// Has the request been read to a state from which the connection can go on?
+    pub(crate) fn closes_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest(_) | Self::LowVersion | Self::HeadTimeout | Self::RequestTimeout | Self::UpgradeRefused
+        )
+    }
+}
+
+fn plain(
+    status: u16,
+    body: &'static str,
+    flag: Option<ResponseFlag>,
+    details: impl Into<Cow<'static, str>>,
+) -> LocalReply {
+    LocalReply { status, body: body.into(), flag, details: details.into(), grpc_status: grpc_status(status) }
+}
+
+/// Codec errors are told by the status's name.
+fn bad_request(error: DecodeError) -> LocalReply {
+    let status = error.status();
+    let body = meshloom_wire::http1::reason_phrase(status);
+    plain(status, body, Some(ResponseFlag::DownstreamProtocolError), error.details())
+}
+
+/// The upstream failed before it answered.
+fn before_headers(status: u16, flag: ResponseFlag, reason: &str, transport: &str) -> LocalReply {
+    let mut body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    let mut details = reason.replace(' ', "_");
+    if !transport.is_empty() {
+        body.push_str(", transport failure reason: ");
+        body.push_str(transport);
+        details.push('|');
+        details.push_str(&transport.replace(' ', "_"));
+    }
+    LocalReply {
+        status,
+        body: body.into(),
+        flag: Some(flag),
+        details: format!("upstream_reset_before_response_started{{{details}}}").into(),
+        grpc_status: grpc_status(status),
+    }
+}
+
+/// gRPC over HTTP: the status of a call whose HTTP status is not 200.
+pub(crate) fn grpc_status(http: u16) -> u32 {
+    match http {
+        200 => 0,
+        400 => 13,
+        401 => 16,
+        403 => 7,
+        404 => 12,
+        429 | 502..=504 => 14,
+        _ => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overflow_is_worded_as_envoy_words_it() {
+        let reply = Failure::Overflow.reply();
+        assert_eq!(reply.status, 503);
+        assert_eq!(
+            reply.body,
+            "upstream connect error or disconnect/reset before headers. reset reason: overflow"
+        );
+        assert_eq!(reply.details, "upstream_reset_before_response_started{overflow}");
+        assert_eq!(reply.flag, Some(ResponseFlag::UpstreamOverflow));
+    }
+
+    #[test]
+    fn a_refused_connection_says_why() {
+        let reply = Failure::ConnectFailed { reason: "delayed connect error: 111".into() }.reply();
+        assert_eq!(
+            reply.details,
+            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111}"
+        );
+    }
+}

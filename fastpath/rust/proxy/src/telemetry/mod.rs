@@ -1,0 +1,11 @@
+//! What is counted, under Envoy's names and Istio's. Handles are resolved when a listener or a cluster is built, or
+//! found in a small cache: counting is one store.
+
+mod istio;
+mod peer;
+mod stats;
+mod structs;
+
+pub(crate) use istio::IstioMetrics;
+pub(crate) use peer::{LocalWorkload, PeerInfo, Peers};
+pub(crate) use stats::{ClusterStats, HttpStats, ListenerStats, ServerStats, StatusCounters, TcpStats, class_of};

@@ -1,0 +1,261 @@
+//! Envoy's statistics: one struct of handles per listener, connection manager, TCP proxy and cluster.
+
+use meshloom_shm::{Bounds, Counter, Gauge, Histogram, Telemetry};
+
+/// Names the statistics of one scope: `cluster.orders.` with its tag taken out for Prometheus.
+struct Scope<'t> {
+    telemetry: &'t mut Telemetry,
+    /// `cluster.orders.`
+    flat: String,
+    /// `cluster.`
+    base: &'static str,
+    /// `envoy_cluster_name`, `orders`
+    tag: (&'static str, &'t str),
+}
+
+impl Scope<'_> {
+    fn counter(&mut self, name: &str) -> Counter {
+        let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
+        self.telemetry.counter(&flat, &base, &[self.tag])
+    }
+
+    fn gauge(&mut self, name: &str) -> Gauge {
+        let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
+        self.telemetry.gauge(&flat, &base, &[self.tag])
+    }
+
+    fn histogram(&mut self, name: &str) -> Histogram {
+        let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
+        self.telemetry.histogram(Bounds::Envoy, &flat, &base, &[self.tag])
+    }
+
+    /// `<name>_2xx` and so on, with the class as a label.
+    fn classes(&mut self, name: &str) -> [Counter; 5] {
+        [1, 2, 3, 4, 5].map(|class: u8| {
+            let class = class.to_string();
+            let flat = format!("{}{name}_{class}xx", self.flat);
+            let base = format!("{}{name}_xx", self.base);
+            self.telemetry.counter(&flat, &base, &[self.tag, ("envoy_response_code_class", &class)])
+        })
+    }
+}
+
+macro_rules! stats {
+    ($(#[$doc:meta])* $name:ident, $base:literal, $tag:literal;
+     counters { $($counter:ident $counter_name:literal)* }
+     gauges { $($gauge:ident $gauge_name:literal)* }
+     histograms { $($histogram:ident $histogram_name:literal)* }
+     classes { $($class:ident $class_name:literal)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) struct $name {
+            $(pub(crate) $counter: Counter,)*
+            $(pub(crate) $gauge: Gauge,)*
+            $(pub(crate) $histogram: Histogram,)*
+            $(pub(crate) $class: [Counter; 5],)*
+        }
+
+        impl $name {
+            /// Registers, or finds again, the statistics of this name.
+            pub(crate) fn register(telemetry: &mut Telemetry, name: &str) -> Self {
+                let flat = if name.is_empty() { $base.to_owned() } else { format!("{}{name}.", $base) };
+                let mut scope = Scope { telemetry, flat, base: $base, tag: ($tag, name) };
+                Self {
+                    $($counter: scope.counter($counter_name),)*
+                    $($gauge: scope.gauge($gauge_name),)*
+                    $($histogram: scope.histogram($histogram_name),)*
+                    $($class: scope.classes($class_name),)*
+                }
+            }
+        }
+    };
+}
+
+stats! {
+    /// Of one listener.
+    ListenerStats, "listener.", "envoy_listener_address";
+    counters {
+        cx_total "downstream_cx_total"
+        cx_destroy "downstream_cx_destroy"
+        cx_overflow "downstream_cx_overflow"
+        pre_cx_timeout "downstream_pre_cx_timeout"
+        no_filter_chain_match "no_filter_chain_match"
+        ssl_handshake "ssl.handshake"
+        ssl_connection_error "ssl.connection_error"
+        ssl_fail_verify_error "ssl.fail_verify_error"
+    }
+    gauges { cx_active "downstream_cx_active" }
+    histograms { cx_length "downstream_cx_length_ms" }
+    classes {}
+}
+
+stats! {
+    /// Of one HTTP connection manager, by its `stat_prefix`.
+    HttpStats, "http.", "envoy_http_conn_manager_prefix";
+    counters {
+        cx_total "downstream_cx_total"
+        cx_ssl_total "downstream_cx_ssl_total"
+        cx_http1_total "downstream_cx_http1_total"
+        cx_destroy "downstream_cx_destroy"
+        cx_destroy_remote "downstream_cx_destroy_remote"
+        cx_destroy_local "downstream_cx_destroy_local"
+        cx_idle_timeout "downstream_cx_idle_timeout"
+        cx_max_requests_reached "downstream_cx_max_requests_reached"
+        cx_drain_close "downstream_cx_drain_close"
+        cx_protocol_error "downstream_cx_protocol_error"
+        cx_rx_bytes_total "downstream_cx_rx_bytes_total"
+        cx_tx_bytes_total "downstream_cx_tx_bytes_total"
+        flow_control_paused "downstream_flow_control_paused_reading_total"
+        rq_total "downstream_rq_total"
+        rq_completed "downstream_rq_completed"
+        rq_http1_total "downstream_rq_http1_total"
+        rq_rx_reset "downstream_rq_rx_reset"
+        rq_tx_reset "downstream_rq_tx_reset"
+        rq_idle_timeout "downstream_rq_idle_timeout"
+        rq_header_timeout "downstream_rq_header_timeout"
+        rq_timeout "downstream_rq_timeout"
+        rq_max_duration "downstream_rq_max_duration_reached"
+        rq_ws_on_non_ws_route "downstream_rq_ws_on_non_ws_route"
+        rq_response_before_rq_complete "downstream_rq_response_before_rq_complete"
+        rq_direct_response "rq_direct_response"
+        rq_redirect "rq_redirect"
+        rq_total_router "rq_total"
+        no_route "no_route"
+        no_cluster "no_cluster"
+        fault_aborts "fault.aborts_injected"
+        fault_delays "fault.delays_injected"
+    }
+    gauges {
+        cx_active "downstream_cx_active"
+        cx_ssl_active "downstream_cx_ssl_active"
+        cx_http1_active "downstream_cx_http1_active"
+        rq_active "downstream_rq_active"
+    }
+    histograms {
+        rq_time "downstream_rq_time"
+    }
+    classes { rq_class "downstream_rq" }
+}
+
+stats! {
+    /// Of one TCP proxy, by its `stat_prefix`.
+    TcpStats, "tcp.", "envoy_tcp_prefix";
+    counters {
+        cx_total "downstream_cx_total"
+        cx_no_route "downstream_cx_no_route"
+        rx_bytes_total "downstream_cx_rx_bytes_total"
+        tx_bytes_total "downstream_cx_tx_bytes_total"
+        idle_timeout "idle_timeout"
+    }
+    gauges {}
+    histograms {}
+    classes {}
+}
+
+stats! {
+    /// Of one cluster.
+    ClusterStats, "cluster.", "envoy_cluster_name";
+    counters {
+        cx_total "upstream_cx_total"
+        cx_http1_total "upstream_cx_http1_total"
+        cx_connect_fail "upstream_cx_connect_fail"
+        cx_connect_timeout "upstream_cx_connect_timeout"
+        cx_idle_timeout "upstream_cx_idle_timeout"
+        cx_overflow "upstream_cx_overflow"
+        cx_destroy "upstream_cx_destroy"
+        cx_destroy_local "upstream_cx_destroy_local"
+        cx_destroy_remote "upstream_cx_destroy_remote"
+        cx_destroy_with_active_rq "upstream_cx_destroy_with_active_rq"
+        cx_max_requests "upstream_cx_max_requests"
+        cx_none_healthy "upstream_cx_none_healthy"
+        cx_protocol_error "upstream_cx_protocol_error"
+        cx_rx_bytes_total "upstream_cx_rx_bytes_total"
+        cx_tx_bytes_total "upstream_cx_tx_bytes_total"
+        ssl_handshake "ssl.handshake"
+        ssl_connection_error "ssl.connection_error"
+        ssl_fail_verify_error "ssl.fail_verify_error"
+        ssl_fail_verify_san "ssl.fail_verify_san"
+        flow_control_paused "upstream_flow_control_paused_reading_total"
+        rq_total "upstream_rq_total"
+        rq_completed "upstream_rq_completed"
+        rq_pending_total "upstream_rq_pending_total"
+        rq_pending_overflow "upstream_rq_pending_overflow"
+        rq_pending_failure_eject "upstream_rq_pending_failure_eject"
+        rq_cancelled "upstream_rq_cancelled"
+        rq_timeout "upstream_rq_timeout"
+        rq_per_try_timeout "upstream_rq_per_try_timeout"
+        rq_rx_reset "upstream_rq_rx_reset"
+        rq_tx_reset "upstream_rq_tx_reset"
+        rq_retry "upstream_rq_retry"
+        rq_retry_success "upstream_rq_retry_success"
+        rq_retry_overflow "upstream_rq_retry_overflow"
+        rq_retry_limit_exceeded "upstream_rq_retry_limit_exceeded"
+        rq_maintenance_mode "upstream_rq_maintenance_mode"
+        membership_change "membership_change"
+        update_success "update_success"
+        ejections_enforced_total "outlier_detection.ejections_enforced_total"
+        ejections_enforced_5xx "outlier_detection.ejections_enforced_consecutive_5xx"
+        ejections_enforced_gateway "outlier_detection.ejections_enforced_consecutive_gateway_failure"
+        ejections_enforced_local "outlier_detection.ejections_enforced_consecutive_local_origin_failure"
+        ejections_detected_5xx "outlier_detection.ejections_detected_consecutive_5xx"
+        ejections_overflow "outlier_detection.ejections_overflow"
+    }
+    gauges {
+        cx_active "upstream_cx_active"
+        rq_active "upstream_rq_active"
+        rq_pending_active "upstream_rq_pending_active"
+        membership_total "membership_total"
+        membership_healthy "membership_healthy"
+        membership_degraded "membership_degraded"
+        ejections_active "outlier_detection.ejections_active"
+    }
+    histograms {
+        rq_time "upstream_rq_time"
+        cx_connect_ms "upstream_cx_connect_ms"
+        cx_length_ms "upstream_cx_length_ms"
+    }
+    classes { rq_class "upstream_rq" }
+}
+
+stats! {
+    /// Of the worker itself.
+    ServerStats, "server.", "worker";
+    counters {
+        access_log_dropped "access_log_dropped"
+        config_applied "config_applied"
+        config_rejected "config_rejected"
+        internal_error "internal_error"
+    }
+    gauges {
+        draining "draining"
+        connections "connections"
+    }
+    histograms {}
+    classes {}
+}
+
+/// `upstream_rq_<code>`: registered as codes turn up.
+#[derive(Debug, Default)]
+pub(crate) struct StatusCounters {
+    codes: Vec<(u16, Counter)>,
+}
+
+impl StatusCounters {
+    /// The counter of this code in the cluster's scope.
+    pub(crate) fn get(&mut self, telemetry: &mut Telemetry, cluster: &str, code: u16) -> Counter {
+        if let Some((_, counter)) = self.codes.iter().find(|(known, _)| *known == code) {
+            return *counter;
+        }
+        let text = code.to_string();
+        let labels = [("envoy_cluster_name", cluster), ("envoy_response_code", text.as_str())];
+        let counter =
+            telemetry.counter(&format!("cluster.{cluster}.upstream_rq_{text}"), "cluster.upstream_rq", &labels);
+        self.codes.push((code, counter));
+        counter
+    }
+}
+
+/// The counter of a status's class.
+pub(crate) fn class_of(classes: &[Counter; 5], status: u16) -> Option<Counter> {
+    classes.get(usize::from(status / 100).checked_sub(1)?).copied()
+}

@@ -1,0 +1,101 @@
+//! TLS contexts out of the snapshot, made once and kept for as long as what they were made from stays the same.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use meshloom_model::cluster::UpstreamTransport;
+use meshloom_model::filter_chain::DownstreamTransport;
+use meshloom_model::tls::UpstreamTls;
+use meshloom_model::{Cluster, Endpoint, Snapshot};
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
+
+use super::TlsSession;
+use super::build::{client_config, server_config};
+use super::identity::first_uri;
+use crate::upstream::Host;
+
+/// How to speak TLS with the endpoints of a cluster.
+#[derive(Debug)]
+pub(crate) struct ClientTls {
+    spec: Arc<UpstreamTls>,
+    /// An error is what stands in the way: a missing secret, most of all. Then no connection is made.
+    config: Result<Arc<ClientConfig>, String>,
+    /// Our own identity.
+    pub(crate) local_uri: Option<Arc<str>>,
+}
+
+impl ClientTls {
+    /// Begins a session with a host.
+    pub(crate) fn connect(&self, host: &Host) -> Result<TlsSession, String> {
+        let config = self.config.as_ref().map_err(Clone::clone)?;
+        let hostname = host.endpoint().hostname.clone();
+        let name = match &self.spec.sni {
+            _ if self.spec.auto_host_sni && !hostname.is_empty() => hostname.to_string(),
+            Some(name) => name.to_string(),
+            None => match &host.address {
+                meshloom_model::Address::Ip(address) => address.ip().to_string(),
+                meshloom_model::Address::Unix(_) => "localhost".to_owned(),
+            },
+        };
+        let name = ServerName::try_from(name.clone()).map_err(|_| format!("TLS: {name:?} is not a server name"))?;
+        UnbufferedClientConnection::new(Arc::clone(config), name)
+            .map(TlsSession::client)
+            .map_err(|error| format!("TLS: {error}"))
+    }
+}
+
+/// Makes contexts for one snapshot.
+pub(crate) struct TlsContexts<'s> {
+    snapshot: &'s Snapshot,
+    clients: HashMap<usize, Rc<ClientTls>>,
+}
+
+impl<'s> TlsContexts<'s> {
+    pub(crate) fn new(snapshot: &'s Snapshot) -> Self {
+        Self { snapshot, clients: HashMap::new() }
+    }
+
+    /// The context towards an endpoint; `None` for plain connections. Endpoints of one cluster share it.
+    pub(crate) fn client(&mut self, cluster: &Cluster, endpoint: &Endpoint) -> Option<Rc<ClientTls>> {
+        let UpstreamTransport::Tls(spec) = cluster.transport_to(endpoint).1 else { return None };
+        let key = Arc::as_ptr(spec) as usize;
+        if let Some(known) = self.clients.get(&key) {
+            return Some(Rc::clone(known));
+        }
+        let chain = spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
+        let context = Rc::new(ClientTls {
+            spec: Arc::clone(spec),
+            config: client_config(spec, self.snapshot).map(Arc::new),
+            local_uri: chain.and_then(|certificate| first_uri(&certificate.chain)),
+        });
+        self.clients.insert(key, Rc::clone(&context));
+        Some(context)
+    }
+
+    /// The context of a filter chain; `None` for plain chains, and while a secret is missing.
+    pub(crate) fn server(&mut self, transport: &DownstreamTransport) -> Option<ServerTls> {
+        let DownstreamTransport::Tls(spec) = transport else { return None };
+        match server_config(spec, self.snapshot) {
+            Ok(config) => {
+                let chain = spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
+                let local_uri = chain.and_then(|certificate| first_uri(&certificate.chain));
+                Some(ServerTls { config: Arc::new(config), local_uri })
+            }
+            Err(reason) => {
+                crate::diag::info("downstream_tls_not_ready", &[("reason", &reason)]);
+                None
+            }
+        }
+    }
+}
+
+/// How a filter chain speaks TLS.
+#[derive(Clone, Debug)]
+pub(crate) struct ServerTls {
+    pub(crate) config: Arc<ServerConfig>,
+    /// Our own identity.
+    pub(crate) local_uri: Option<Arc<str>>,
+}

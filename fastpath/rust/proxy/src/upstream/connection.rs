@@ -1,0 +1,104 @@
+//! One connection to an upstream.
+
+use std::rc::Rc;
+
+use meshloom_wire::http1::{BodyDecoder, Headers, Limits, ResponseParser};
+
+use super::Host;
+use crate::codec::Sender;
+use crate::reactor::{Millis, Token};
+use crate::transport::Transport;
+
+/// A connection and what it is doing.
+pub(crate) struct Upstream {
+    pub(crate) io: Transport,
+    pub(crate) host: Rc<Host>,
+    pub(crate) state: UpstreamState,
+    /// When the present state has lasted too long.
+    pub(crate) deadline: Millis,
+    pub(crate) opened: Millis,
+    /// Number of the connection, for logs.
+    pub(crate) id: u64,
+    pub(crate) local: std::net::SocketAddr,
+    /// Requests it has carried.
+    pub(crate) served: u64,
+    /// The connection is being made.
+    pub(crate) connecting: bool,
+    /// It holds a place among the connections of its cluster.
+    pub(crate) counted_connection: bool,
+    pub(crate) http: ResponseReader,
+    /// How the body of the request under way goes out.
+    pub(crate) sender: Sender,
+    /// What a response may cost.
+    pub(crate) limits: Limits,
+    /// The reader waits for its downstream to take what it has.
+    pub(crate) paused: bool,
+    /// A send failed: the connection is of no use.
+    pub(crate) broken: bool,
+}
+
+/// Where a connection is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UpstreamState {
+    Connecting,
+    Handshaking,
+    /// Waits in its host's pool.
+    Idle,
+    /// Carries this exchange.
+    Busy(Token),
+    /// Relays for this downstream connection.
+    Tunnel(Token),
+}
+
+/// What of a response is expected next.
+#[derive(Debug)]
+pub(crate) enum UpstreamPhase {
+    Head,
+    Body(BodyDecoder),
+}
+
+/// Reads responses.
+#[derive(Debug)]
+pub(crate) struct ResponseReader {
+    pub(crate) phase: UpstreamPhase,
+    pub(crate) parser: ResponseParser,
+    /// Storage of a head that arrives in pieces.
+    pub(crate) partial: Option<Box<Headers>>,
+    /// Bytes that could not be dealt with yet.
+    pub(crate) held: Vec<u8>,
+    /// The server lets the connection live.
+    pub(crate) keep_alive: bool,
+    /// Interim responses to the present request.
+    pub(crate) interim: u32,
+    /// Anything of the response has arrived.
+    pub(crate) began: bool,
+    /// Trailer section of the response under way.
+    pub(crate) trailers: Vec<u8>,
+}
+
+impl Default for ResponseReader {
+    fn default() -> Self {
+        Self {
+            phase: UpstreamPhase::Head,
+            parser: ResponseParser::new(),
+            partial: None,
+            held: Vec::new(),
+            keep_alive: true,
+            interim: 0,
+            began: false,
+            trailers: Vec::new(),
+        }
+    }
+}
+
+impl ResponseReader {
+    /// Ready for the next response.
+    pub(crate) fn restart(&mut self) {
+        self.phase = UpstreamPhase::Head;
+        self.parser.restart();
+        self.partial = None;
+        self.interim = 0;
+        self.began = false;
+        self.keep_alive = true;
+    }
+}

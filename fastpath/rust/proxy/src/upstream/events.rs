@@ -1,0 +1,480 @@
+//! What happens to a connection to an upstream: it is made, carries requests, waits, and ends.
+
+use std::rc::Rc;
+
+use meshloom_balance::Resource;
+use meshloom_model::route::ResourcePriority;
+use meshloom_wire::http1::Limits;
+
+use super::{Host, ResponseReader, Upstream, UpstreamState, bump};
+use crate::codec::Sender;
+use crate::engine::Engine;
+use crate::exchange::{Exchange, Link};
+use crate::reactor::{Millis, Ready, Token};
+use crate::reply::Failure;
+use crate::tls::TlsSession;
+use crate::transport::{Read, SocketError, Transport, TransportError, connect, local_address, take_error};
+
+/// How an upstream connection goes on.
+pub(crate) enum UpstreamFate {
+    Keep,
+    Close,
+    /// It ends, and this is what its exchange (or those that wait for it) is told.
+    Fail(Failure),
+}
+
+impl Engine {
+    /// Bytes that may wait towards an upstream.
+    pub(crate) fn upstream_limit(&self, upstream: &Upstream) -> usize {
+        const DEFAULT: usize = 64 * 1024;
+        self.clusters.get(upstream.host.cluster).map_or(DEFAULT, |cluster| cluster.spec.buffer_limit as usize)
+    }
+
+    /// Asks for a connection to a host. `state` is `Connecting`, or `Tunnel` for a TCP session.
+    pub(crate) fn open_connection(&mut self, host: &Rc<Host>, state: UpstreamState) -> Result<Token, Failure> {
+        let Some(cluster) = self.clusters.get_mut(host.cluster) else { return Err(Failure::Internal("no cluster")) };
+        let timeout = cluster.spec.connect_timeout;
+        let limits = Limits {
+            head_bytes: cluster.spec.http.max_response_headers_bytes,
+            fields: u16::try_from(cluster.spec.http.max_response_headers).unwrap_or(u16::MAX),
+            ..Limits::default()
+        };
+        let stats = cluster.stats;
+        let connecting = match connect(&host.address, None) {
+            Ok(connecting) => connecting,
+            Err(SocketError::Create(error) | SocketError::Connect(error)) => {
+                stats.cx_connect_fail.inc();
+                let reason = format!("immediate connect error: {}", describe(&error));
+                return Err(Failure::ConnectFailed { reason: reason.into() });
+            }
+        };
+        // A count for those that come after: the caller has seen whether there is room.
+        let counted = cluster.breakers(ResourcePriority::Default).acquire(Resource::Connections).is_ok();
+        stats.cx_total.inc();
+        stats.cx_http1_total.inc();
+        stats.cx_active.add(1);
+        bump(&host.connections, true);
+        let upstream = Box::new(Upstream {
+            io: Transport::new(connecting.fd),
+            host: Rc::clone(host),
+            state,
+            connecting: true,
+            counted_connection: counted,
+            deadline: self.now().after(timeout),
+            opened: self.now(),
+            id: self.connection_id(),
+            local: local_address_unset(),
+            served: 0,
+            http: ResponseReader::default(),
+            sender: Sender::Nothing,
+            limits,
+            paused: false,
+            broken: false,
+        });
+        let Some(token) = self.ups.reserve() else { return Err(Failure::Internal("too many connections")) };
+        if let Err(error) = self.poller.add(upstream.io.fd(), token) {
+            self.ups.remove(token);
+            self.count_closed(&upstream, false);
+            return Err(Failure::ConnectFailed { reason: describe(&error).into() });
+        }
+        self.settle_upstream_kept(token, upstream);
+        Ok(token)
+    }
+
+    /// An event, or another turn (`None`).
+    pub(crate) fn upstream_event(&mut self, token: Token, ready: Option<Ready>) {
+        let Some(mut upstream) = self.ups.take(token) else { return };
+        if let Some(ready) = ready {
+            upstream.io.ready(ready);
+        }
+        let fate = self.serve_upstream(token, &mut upstream, ready);
+        self.settle_upstream(token, upstream, fate);
+    }
+
+    fn serve_upstream(&mut self, token: Token, upstream: &mut Upstream, ready: Option<Ready>) -> UpstreamFate {
+        if upstream.connecting {
+            return match ready {
+                Some(ready) if ready.writable || ready.error => self.connected(token, upstream),
+                _ => UpstreamFate::Keep,
+            };
+        }
+        let waiting = upstream.io.unsent();
+        // A failed send is not yet the end: what the upstream has answered may still be there to read.
+        if upstream.io.flush().is_err() {
+            upstream.broken = true;
+        }
+        if waiting > 0 && upstream.io.unsent() <= self.upstream_limit(upstream) / 2 {
+            match upstream.state {
+                UpstreamState::Busy(exchange) => {
+                    if let Some(downstream) = self.exchanges.get(exchange).map(|exchange| exchange.downstream) {
+                        self.resume_request(downstream);
+                    }
+                }
+                UpstreamState::Tunnel(downstream) => self.run_soon(downstream),
+                _ => {}
+            }
+        }
+        match upstream.state {
+            UpstreamState::Connecting => UpstreamFate::Keep,
+            UpstreamState::Handshaking => self.upstream_handshake(token, upstream),
+            UpstreamState::Idle => self.idle_input(upstream),
+            UpstreamState::Busy(exchange) => self.response_input(token, upstream, exchange),
+            UpstreamState::Tunnel(downstream) if upstream.io.is_handshaking() => {
+                let _ = downstream;
+                self.upstream_handshake(token, upstream)
+            }
+            UpstreamState::Tunnel(downstream) => self.tcp_from_upstream(token, upstream, downstream),
+        }
+    }
+
+    /// The connection attempt has come to an end.
+    fn connected(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        if let Err(error) = take_error(upstream.io.fd()) {
+            if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                cluster.stats.cx_connect_fail.inc();
+            }
+            let code = error.raw_os_error().unwrap_or_default();
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: format!("delayed connect error: {code}").into() });
+        }
+        upstream.connecting = false;
+        upstream.local = local_address(upstream.io.fd());
+        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+            cluster.stats.cx_connect_ms.record(self.now().since(upstream.opened));
+        }
+        let tls = upstream.host.tls.borrow().clone();
+        match tls {
+            None => self.upstream_ready(token, upstream),
+            Some(tls) => {
+                let session = tls.connect(&upstream.host);
+                match session {
+                    Ok(session) => self.start_upstream_tls(token, upstream, session),
+                    Err(reason) => {
+                        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                            cluster.stats.ssl_connection_error.inc();
+                        }
+                        UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() })
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_upstream_tls(&mut self, token: Token, upstream: &mut Upstream, session: TlsSession) -> UpstreamFate {
+        if upstream.state == UpstreamState::Connecting {
+            upstream.state = UpstreamState::Handshaking;
+        }
+        if let Err(error) = upstream.io.start_client_tls(session) {
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: error.to_string().into() });
+        }
+        self.upstream_handshake(token, upstream)
+    }
+
+    fn upstream_handshake(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        let Some(mut buffers) = self.buffers.take() else { return UpstreamFate::Close };
+        let read = upstream.io.read(&mut buffers);
+        if let Read::Data(n) = read {
+            upstream.http.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
+        }
+        self.buffers = Some(buffers);
+        let failure = match read {
+            Read::Data(_) | Read::Blocked => None,
+            Read::End => Some("TLS: the peer closed during the handshake".to_owned()),
+            Read::Failed(error) => {
+                let certificate = error.is_certificate();
+                if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                    if certificate {
+                        cluster.stats.ssl_fail_verify_error.inc();
+                    }
+                }
+                Some(error.to_string())
+            }
+        };
+        if let Some(reason) = failure {
+            if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                cluster.stats.ssl_connection_error.inc();
+            }
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() });
+        }
+        if upstream.io.is_handshaking() {
+            return UpstreamFate::Keep;
+        }
+        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+            cluster.stats.ssl_handshake.inc();
+        }
+        if upstream.host.principal.borrow().is_none() {
+            let chain = upstream.io.tls().map(TlsSession::peer_certificates).unwrap_or_default();
+            let principal = crate::tls::PeerIdentity::read(chain).and_then(|peer| peer.spiffe());
+            upstream.host.principal.replace(principal);
+        }
+        self.upstream_ready(token, upstream)
+    }
+
+    /// The connection can carry bytes.
+    fn upstream_ready(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        upstream.deadline = Millis::NEVER;
+        match upstream.state {
+            UpstreamState::Tunnel(downstream) => {
+                self.run_soon(downstream);
+                self.tcp_from_upstream(token, upstream, downstream)
+            }
+            _ => {
+                self.serve_waiting(token, upstream);
+                UpstreamFate::Keep
+            }
+        }
+    }
+
+    /// A free connection: the next exchange that waits gets it, else it goes to the pool.
+    fn serve_waiting(&mut self, token: Token, upstream: &mut Upstream) {
+        let host = Rc::clone(&upstream.host);
+        while let Some(waiting) = host.dequeue() {
+            let Some(mut exchange) = self.exchanges.take(waiting) else { continue };
+            let waits = matches!(&exchange.link, Link::Waiting(other) if Rc::ptr_eq(other, &host));
+            if waits {
+                self.attach(waiting, &mut exchange, token, upstream);
+            }
+            self.settle_exchange(waiting, exchange);
+            if waits {
+                if self.up_target == Some(token) {
+                    self.up_target = None;
+                    upstream.broken |= self.up_out.flush(&mut upstream.io).is_err();
+                }
+                return;
+            }
+        }
+        self.go_idle(token, upstream);
+    }
+
+    fn go_idle(&mut self, token: Token, upstream: &mut Upstream) {
+        let idle = self.clusters.get(upstream.host.cluster).and_then(|cluster| cluster.spec.http.idle_timeout);
+        upstream.state = UpstreamState::Idle;
+        upstream.deadline = idle.map_or(Millis::NEVER, |idle| self.now().after(idle));
+        upstream.host.push_idle(token);
+    }
+
+    /// On a connection without a request nothing may come: whatever it is, it would be taken for the next answer.
+    fn idle_input(&mut self, upstream: &mut Upstream) -> UpstreamFate {
+        if !upstream.io.readable() {
+            return UpstreamFate::Keep;
+        }
+        let Some(mut buffers) = self.buffers.take() else { return UpstreamFate::Close };
+        let read = upstream.io.read(&mut buffers);
+        self.buffers = Some(buffers);
+        match read {
+            // With TLS: session tickets and the like.
+            Read::Blocked => UpstreamFate::Keep,
+            Read::Data(_) | Read::End | Read::Failed(_) => UpstreamFate::Close,
+        }
+    }
+
+    /// The exchange is over and its connection is free, if it may live.
+    pub(crate) fn release_connection(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        let spec = self.clusters.get(upstream.host.cluster).map(|cluster| (cluster.spec.http, cluster.stats));
+        let Some((http, stats)) = spec else { return UpstreamFate::Close };
+        let spent = http.max_requests_per_connection.is_some_and(|most| upstream.served >= u64::from(most));
+        if spent {
+            stats.cx_max_requests.inc();
+        }
+        let old = http.max_connection_duration.is_some_and(|life| self.now() >= upstream.opened.after(life));
+        if spent
+            || old
+            || upstream.broken
+            || upstream.host.removed.get()
+            || !upstream.http.keep_alive
+            || !upstream.http.held.is_empty()
+            || upstream.io.unsent() > 0
+            || upstream.io.closing()
+        {
+            return UpstreamFate::Close;
+        }
+        upstream.http.restart();
+        self.serve_waiting(token, upstream);
+        UpstreamFate::Keep
+    }
+
+    /// A deadline has come, perhaps.
+    pub(crate) fn upstream_timer(&mut self, token: Token) {
+        let Some(mut upstream) = self.ups.take(token) else { return };
+        if upstream.deadline > self.now() {
+            return self.settle_upstream_kept(token, upstream);
+        }
+        upstream.deadline = Millis::NEVER;
+        let stats = self.clusters.get(upstream.host.cluster).map(|cluster| cluster.stats);
+        let fate = match upstream.state {
+            UpstreamState::Idle => {
+                if let Some(stats) = stats {
+                    stats.cx_idle_timeout.inc();
+                }
+                UpstreamFate::Close
+            }
+            UpstreamState::Connecting | UpstreamState::Handshaking | UpstreamState::Tunnel(_)
+                if upstream.connecting || upstream.io.is_handshaking() =>
+            {
+                if let Some(stats) = stats {
+                    stats.cx_connect_timeout.inc();
+                    stats.cx_connect_fail.inc();
+                }
+                UpstreamFate::Fail(Failure::ConnectTimeout)
+            }
+            _ => UpstreamFate::Keep,
+        };
+        self.settle_upstream(token, upstream, fate);
+    }
+
+    pub(crate) fn settle_upstream_kept(&mut self, token: Token, upstream: Box<Upstream>) {
+        let at = upstream.deadline;
+        self.ups.put_back(token, upstream);
+        self.ups.arm(token, at, &mut self.wheel);
+    }
+
+    fn settle_upstream(&mut self, token: Token, upstream: Box<Upstream>, fate: UpstreamFate) {
+        match fate {
+            UpstreamFate::Keep => self.settle_upstream_kept(token, upstream),
+            UpstreamFate::Close => self.drop_upstream(token, &upstream),
+            UpstreamFate::Fail(failure) => {
+                let (state, host) = (upstream.state, Rc::clone(&upstream.host));
+                self.drop_upstream(token, &upstream);
+                drop(upstream);
+                match state {
+                    UpstreamState::Busy(exchange) => self.exchange_lost(exchange, &failure),
+                    UpstreamState::Tunnel(downstream) => self.tcp_connect_failed(downstream, &failure),
+                    UpstreamState::Connecting | UpstreamState::Handshaking => self.waiting_lost(&host, &failure),
+                    UpstreamState::Idle => {}
+                }
+            }
+        }
+    }
+
+    fn drop_upstream(&mut self, token: Token, upstream: &Upstream) {
+        if upstream.state == UpstreamState::Idle {
+            upstream.host.forget_idle(token);
+        }
+        self.ups.remove(token);
+        self.count_closed(upstream, matches!(upstream.state, UpstreamState::Busy(_)));
+    }
+
+    fn count_closed(&mut self, upstream: &Upstream, active: bool) {
+        bump(&upstream.host.connections, false);
+        let length = self.now().since(upstream.opened);
+        let Some(cluster) = self.clusters.get_mut(upstream.host.cluster) else { return };
+        let stats = cluster.stats;
+        if upstream.counted_connection {
+            cluster.breakers(ResourcePriority::Default).release(Resource::Connections);
+        }
+        stats.cx_active.sub(1);
+        stats.cx_destroy.inc();
+        if upstream.io.closing() {
+            stats.cx_destroy_remote.inc();
+        } else {
+            stats.cx_destroy_local.inc();
+        }
+        if active {
+            stats.cx_destroy_with_active_rq.inc();
+        }
+        stats.cx_length_ms.record(length);
+        stats.cx_rx_bytes_total.add(upstream.io.bytes_read);
+        stats.cx_tx_bytes_total.add(upstream.io.bytes_written);
+    }
+
+    /// Closes a connection that is at home, whatever it does.
+    pub(crate) fn close_upstream(&mut self, token: Token) {
+        if let Some(upstream) = self.ups.take(token) {
+            self.drop_upstream(token, &upstream);
+        } else {
+            // Lent out: whoever works on it finds its slot gone, and drops it.
+            self.ups.remove(token);
+        }
+    }
+
+    /// Closes the idle connections of hosts that are gone.
+    pub(crate) fn close_hosts(&mut self, hosts: &[Rc<Host>]) {
+        for host in hosts {
+            for token in host.take_idle() {
+                self.close_upstream(token);
+            }
+        }
+    }
+
+    /// The connection of an exchange broke.
+    fn exchange_lost(&mut self, token: Token, failure: &Failure) {
+        let Some(mut exchange) = self.exchanges.take(token) else { return };
+        let downstream = exchange.downstream;
+        if let Some(mut down) = self.downs.take(downstream) {
+            self.attempt_lost(token, &mut exchange, &mut down, failure);
+            down.broken |= self.down_out.flush(&mut down.io).is_err();
+            self.downs.put_back(downstream, down);
+            self.run_soon(downstream);
+        }
+        self.settle_exchange(token, exchange);
+        self.flush_upstream();
+    }
+
+    fn attempt_lost(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        down: &mut crate::downstream::Downstream,
+        failure: &Failure,
+    ) {
+        if let Link::Active(_, host) = std::mem::take(&mut exchange.link) {
+            self.release_attempt(exchange, &host);
+        }
+        self.count_cluster(exchange, |stats| stats.rq_rx_reset.inc());
+        exchange.note_failure(failure);
+        self.attempt_failed(token, exchange, down, failure);
+    }
+
+    /// No connection came about: one of those that wait for one is told.
+    fn waiting_lost(&mut self, host: &Rc<Host>, failure: &Failure) {
+        while let Some(token) = host.dequeue() {
+            let Some(mut exchange) = self.exchanges.take(token) else { continue };
+            if !matches!(&exchange.link, Link::Waiting(other) if Rc::ptr_eq(other, host)) {
+                self.settle_exchange(token, exchange);
+                continue;
+            }
+            self.leave_queue(token, &mut exchange);
+            if let Some(cluster) = self.clusters.get(host.cluster) {
+                cluster.stats.rq_pending_failure_eject.inc();
+            }
+            let downstream = exchange.downstream;
+            if let Some(mut down) = self.downs.take(downstream) {
+                exchange.note_failure(failure);
+                self.attempt_failed(token, &mut exchange, &mut down, failure);
+                down.broken |= self.down_out.flush(&mut down.io).is_err();
+                self.downs.put_back(downstream, down);
+                self.run_soon(downstream);
+            }
+            self.settle_exchange(token, exchange);
+            self.flush_upstream();
+            return;
+        }
+    }
+}
+
+impl Exchange {
+    fn note_failure(&mut self, failure: &Failure) {
+        if let Failure::ConnectFailed { reason } = failure {
+            self.outcome.upstream_failure = Some(reason.as_ref().into());
+        }
+    }
+}
+
+fn local_address_unset() -> std::net::SocketAddr {
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0)
+}
+
+fn describe(error: &std::io::Error) -> String {
+    error.raw_os_error().map_or_else(|| error.to_string(), |code| code.to_string())
+}
+
+impl TransportError {
+    /// Did the peer's certificate not pass?
+    pub(crate) fn is_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Tls(crate::tls::TlsError::Protocol(
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+            ))
+        )
+    }
+}

@@ -1,0 +1,107 @@
+//! One endpoint of one cluster in this worker: its pool of connections and what it is doing.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use meshloom_model::{Address, Endpoint};
+
+use super::ClusterId;
+use crate::reactor::Token;
+use crate::tls::ClientTls;
+
+/// An endpoint. Exchanges and connections hold on to it, so it outlives its removal from the cluster until the last of
+/// them ends.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) cluster: ClusterId,
+    pub(crate) address: Address,
+    /// The address as text, for logs.
+    pub(crate) text: Box<str>,
+    endpoint: RefCell<Arc<Endpoint>>,
+    /// How to speak TLS with it; `None` is plain.
+    pub(crate) tls: RefCell<Option<Rc<ClientTls>>>,
+    /// SPIFFE ID that it showed in its last handshake.
+    pub(crate) principal: RefCell<Option<Arc<str>>>,
+    /// Place in the balancer's list, which changes with the list.
+    pub(crate) index: Cell<u32>,
+    /// Requests under way.
+    pub(crate) active: Cell<u32>,
+    /// Connections, of any state.
+    pub(crate) connections: Cell<u32>,
+    /// No longer of the cluster: no connection goes back to the pool.
+    pub(crate) removed: Cell<bool>,
+    pool: RefCell<Pool>,
+}
+
+#[derive(Debug, Default)]
+struct Pool {
+    /// Connections that wait for a request, the most recently used last.
+    idle: Vec<Token>,
+    /// Exchanges that wait for a connection, the oldest first.
+    waiting: VecDeque<Token>,
+}
+
+impl Host {
+    pub(crate) fn new(cluster: ClusterId, address: Address, endpoint: Arc<Endpoint>) -> Self {
+        Self {
+            cluster,
+            text: address.to_string().into(),
+            address,
+            endpoint: RefCell::new(endpoint),
+            tls: RefCell::new(None),
+            principal: RefCell::new(None),
+            index: Cell::new(0),
+            active: Cell::new(0),
+            connections: Cell::new(0),
+            removed: Cell::new(false),
+            pool: RefCell::default(),
+        }
+    }
+
+    /// What the configuration says of it: health, weight and labels may change while its connections live on.
+    pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
+        Arc::clone(&self.endpoint.borrow())
+    }
+
+    pub(crate) fn set_endpoint(&self, endpoint: Arc<Endpoint>) {
+        self.endpoint.replace(endpoint);
+    }
+
+    /// The most recently used idle connection: the others may then time out.
+    pub(crate) fn pop_idle(&self) -> Option<Token> {
+        self.pool.borrow_mut().idle.pop()
+    }
+
+    pub(crate) fn push_idle(&self, connection: Token) {
+        self.pool.borrow_mut().idle.push(connection);
+    }
+
+    /// Forgets an idle connection that has ended.
+    pub(crate) fn forget_idle(&self, connection: Token) {
+        self.pool.borrow_mut().idle.retain(|token| *token != connection);
+    }
+
+    pub(crate) fn take_idle(&self) -> Vec<Token> {
+        std::mem::take(&mut self.pool.borrow_mut().idle)
+    }
+
+    pub(crate) fn enqueue(&self, exchange: Token) {
+        self.pool.borrow_mut().waiting.push_back(exchange);
+    }
+
+    pub(crate) fn dequeue(&self) -> Option<Token> {
+        self.pool.borrow_mut().waiting.pop_front()
+    }
+
+    /// An exchange that gives up waiting.
+    pub(crate) fn forget_waiting(&self, exchange: Token) {
+        self.pool.borrow_mut().waiting.retain(|token| *token != exchange);
+    }
+}
+
+/// Adds to a count that only this thread touches.
+pub(crate) fn bump(count: &Cell<u32>, up: bool) {
+    count.set(if up { count.get().saturating_add(1) } else { count.get().saturating_sub(1) });
+}

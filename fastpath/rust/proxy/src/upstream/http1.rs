@@ -1,0 +1,308 @@
+//! The client side of HTTP/1: reads responses off a connection.
+
+use meshloom_wire::http1::{BodyDecoder, BodyEvent, DecodeError, ResponseKind};
+
+use super::events::UpstreamFate;
+use super::{Upstream, UpstreamPhase};
+use crate::downstream::Downstream;
+use crate::engine::{Engine, READS_PER_TURN};
+use crate::exchange::{Exchange, Stage};
+use crate::reactor::Token;
+use crate::reply::Failure;
+use crate::transport::{Buffers, Read};
+
+/// Interim responses to one request. More than this is an attack on us or on the client.
+const MAX_INTERIM: u32 = 100;
+
+/// Why reading stopped.
+enum Stop {
+    /// Nothing more for now.
+    Wait,
+    /// The response is complete.
+    Complete,
+    /// The response is thrown away, and another attempt follows.
+    Retry,
+    Fail(Failure),
+}
+
+impl Engine {
+    /// Reads what the upstream answers to an exchange.
+    pub(crate) fn response_input(&mut self, token: Token, upstream: &mut Upstream, exchange_token: Token) -> UpstreamFate {
+        let Some(mut exchange) = self.exchanges.take(exchange_token) else { return UpstreamFate::Close };
+        let downstream = exchange.downstream;
+        let Some(mut down) = self.downs.take(downstream) else {
+            self.settle_exchange(exchange_token, exchange);
+            return UpstreamFate::Close;
+        };
+        let Some(mut buffers) = self.buffers.take() else { return UpstreamFate::Close };
+        let stop = self.read_response(upstream, &mut exchange, &mut down, &mut buffers);
+        self.buffers = Some(buffers);
+        let fate = self.response_stopped(token, upstream, exchange_token, &mut exchange, &mut down, stop);
+        down.broken |= self.down_out.flush(&mut down.io).is_err();
+        let more = exchange.is_done() || down.broken;
+        self.settle_exchange(exchange_token, exchange);
+        self.after_response(downstream, down, more);
+        self.flush_upstream();
+        fate
+    }
+
+    /// The client's connection goes on: the next request may be there already, or the end is due.
+    fn after_response(&mut self, token: Token, mut down: Box<Downstream>, ended: bool) {
+        if !ended {
+            return self.downs.put_back(token, down);
+        }
+        let waits = down.held.is_empty() && !down.io.readable() && !down.broken && !down.io.closing();
+        let stays = down.http().is_some_and(|http| !http.close);
+        if waits && stays && down.io.unsent() == 0 {
+            // The common case: the connection waits for its next request.
+            let idle = down.http().and_then(|http| http.chain.manager.timeouts.idle);
+            let at = idle.map_or(crate::reactor::Millis::NEVER, |idle| self.now().after(idle));
+            down.deadline = at.min(down.http().map_or(at, |http| http.drain_at));
+            let at = down.deadline;
+            down.resume = false;
+            self.downs.put_back(token, down);
+            self.downs.arm(token, at, &mut self.wheel);
+        } else {
+            self.downs.put_back(token, down);
+            self.run_soon(token);
+        }
+    }
+
+    fn read_response(
+        &mut self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        buffers: &mut Buffers,
+    ) -> Stop {
+        let limit = exchange.chain.buffer_limit;
+        if std::mem::take(&mut upstream.paused) && !upstream.http.held.is_empty() {
+            let held = std::mem::take(&mut upstream.http.held);
+            match self.feed_held(upstream, exchange, down, held) {
+                Stop::Wait => {}
+                stop => return stop,
+            }
+        }
+        for _ in 0..READS_PER_TURN {
+            if down.io.unsent() > limit {
+                upstream.paused = true;
+                self.count_cluster(exchange, |stats| stats.flow_control_paused.inc());
+                return Stop::Wait;
+            }
+            if !upstream.io.readable() {
+                return Stop::Wait;
+            }
+            let stop = match upstream.io.read(buffers) {
+                Read::Data(n) => {
+                    let data = buffers.input.get(..n).unwrap_or_default();
+                    if upstream.http.held.is_empty() {
+                        let mut at = 0;
+                        let stop = self.feed_response(upstream, exchange, down, data, &mut at);
+                        upstream.http.held.extend_from_slice(data.get(at..).unwrap_or_default());
+                        stop
+                    } else {
+                        let mut held = std::mem::take(&mut upstream.http.held);
+                        held.extend_from_slice(data);
+                        self.feed_held(upstream, exchange, down, held)
+                    }
+                }
+                Read::Blocked => return Stop::Wait,
+                Read::End => return self.response_ended(upstream, exchange, down),
+                Read::Failed(_) => return Stop::Fail(Failure::Terminated),
+            };
+            match stop {
+                Stop::Wait => {}
+                stop => return stop,
+            }
+        }
+        // The others get their turn; this one goes on in the next.
+        if let Some(token) = exchange.connection() {
+            self.run_soon(token);
+        }
+        Stop::Wait
+    }
+
+    fn feed_held(
+        &mut self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        mut held: Vec<u8>,
+    ) -> Stop {
+        let mut at = 0;
+        let stop = self.feed_response(upstream, exchange, down, &held, &mut at);
+        held.drain(..at.min(held.len()));
+        upstream.http.held = held;
+        stop
+    }
+
+    fn feed_response(
+        &mut self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        data: &[u8],
+        at: &mut usize,
+    ) -> Stop {
+        upstream.http.began |= !data.is_empty();
+        if let Some(limit) = exchange.times.limits.attempt_idle {
+            exchange.deadlines.attempt_idle = self.now().after(limit);
+        }
+        loop {
+            let limits = upstream.limits;
+            match &mut upstream.http.phase {
+                UpstreamPhase::Head => {
+                    let rest = data.get(*at..).unwrap_or_default();
+                    match self.feed_response_head(upstream, exchange, down, rest) {
+                        Ok(Some(used)) => *at += used,
+                        Ok(None) => return Stop::Wait,
+                        Err(stop) => return stop,
+                    }
+                }
+                UpstreamPhase::Body(decoder) => match decoder.next(data, at, &limits) {
+                    Ok(BodyEvent::Data(range)) => {
+                        self.relay_data(exchange, down, data.get(range).unwrap_or_default());
+                    }
+                    Ok(BodyEvent::Trailers(range)) => {
+                        upstream.http.trailers = data.get(range).unwrap_or_default().to_vec();
+                    }
+                    Ok(BodyEvent::End) => return Stop::Complete,
+                    Ok(BodyEvent::NeedMore) => return Stop::Wait,
+                    Err(error) => return Stop::Fail(Failure::UpstreamProtocol(Some(error))),
+                },
+            }
+        }
+    }
+
+    /// Parses one head. `Err` ends the reading.
+    fn feed_response_head(
+        &mut self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        data: &[u8],
+    ) -> Result<Option<usize>, Stop> {
+        if data.is_empty() {
+            return Ok(None);
+        }
+        let mut headers = match upstream.http.partial.take() {
+            Some(partial) => *partial,
+            None => std::mem::take(&mut self.headers),
+        };
+        let limits = upstream.limits;
+        let parsed = upstream.http.parser.parse(data, exchange.request.method, &mut headers, &limits);
+        let head = match parsed {
+            Ok(Some(head)) => head,
+            Ok(None) => {
+                upstream.http.partial = Some(Box::new(headers));
+                return Ok(None);
+            }
+            Err(error) => {
+                self.headers = headers;
+                return Err(self.protocol_error(upstream, error));
+            }
+        };
+        match head.kind {
+            ResponseKind::Final => {}
+            ResponseKind::Interim if upstream.http.interim < MAX_INTERIM && head.status != 199 => {
+                // 100, 102 and 103 go no further, as with Envoy; the client got its 100 from us.
+                self.headers = headers;
+                upstream.http.interim += 1;
+                return Ok(Some(head.len));
+            }
+            ResponseKind::Interim | ResponseKind::SwitchProtocols => {
+                self.headers = headers;
+                return Err(self.protocol_error(upstream, DecodeError::InvalidStatusLine { at: 0 }));
+            }
+        }
+        exchange.response.load(&head, data.get(..head.len).unwrap_or_default(), &mut headers);
+        self.headers = headers;
+        upstream.http.keep_alive = head.keep_alive;
+        let decoder = BodyDecoder::new(head.body);
+        let complete = decoder.is_done();
+        upstream.http.phase = UpstreamPhase::Body(decoder);
+        self.observe(exchange, meshloom_balance::Outcome::Status(head.status));
+        if self.retry_response(exchange) {
+            upstream.http.keep_alive &= complete && data.len() == head.len;
+            return Err(Stop::Retry);
+        }
+        self.touch(exchange);
+        self.relay_head(exchange, down);
+        Ok(Some(head.len))
+    }
+
+    fn protocol_error(&mut self, upstream: &Upstream, error: DecodeError) -> Stop {
+        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+            cluster.stats.cx_protocol_error.inc();
+        }
+        Stop::Fail(Failure::UpstreamProtocol(Some(error)))
+    }
+
+    /// The upstream has closed its side.
+    fn response_ended(&mut self, upstream: &mut Upstream, exchange: &mut Exchange, _down: &mut Downstream) -> Stop {
+        upstream.http.keep_alive = false;
+        let _ = exchange;
+        if let UpstreamPhase::Body(decoder) = &mut upstream.http.phase {
+            return match decoder.end_of_input() {
+                Ok(()) => Stop::Complete,
+                Err(_) => Stop::Fail(Failure::Terminated),
+            };
+        }
+        match &upstream.http.phase {
+            UpstreamPhase::Head if upstream.http.began && upstream.http.interim == 0 && !upstream.http.held.is_empty() => {
+                self.protocol_error(upstream, DecodeError::Truncated)
+            }
+            _ => Stop::Fail(Failure::Terminated),
+        }
+    }
+
+    fn response_stopped(
+        &mut self,
+        token: Token,
+        upstream: &mut Upstream,
+        exchange_token: Token,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        stop: Stop,
+    ) -> UpstreamFate {
+        match stop {
+            Stop::Wait => UpstreamFate::Keep,
+            Stop::Complete => {
+                let trailers = std::mem::take(&mut upstream.http.trailers);
+                let whole = exchange.body.complete;
+                self.let_go(exchange);
+                self.relay_end(exchange, down, &trailers);
+                // An answer before the end of the request: the rest of it has nowhere to go.
+                upstream.http.keep_alive &= whole;
+                self.release_connection(token, upstream)
+            }
+            Stop::Retry => {
+                self.let_go(exchange);
+                if let Some(host) = exchange.outcome.host.clone() {
+                    exchange.tries.tried.push(host);
+                }
+                self.release_connection(token, upstream)
+            }
+            Stop::Fail(failure) => {
+                self.let_go(exchange);
+                self.count_cluster(exchange, |stats| stats.rq_rx_reset.inc());
+                if exchange.stage == Stage::Responding {
+                    self.observe(exchange, meshloom_balance::Outcome::ConnectFailed);
+                    self.fail(exchange_token, exchange, down, &failure);
+                } else {
+                    self.attempt_failed(exchange_token, exchange, down, &failure);
+                }
+                UpstreamFate::Close
+            }
+        }
+    }
+
+    /// The exchange needs its connection no more.
+    fn let_go(&mut self, exchange: &mut Exchange) {
+        exchange.deadlines.attempt = crate::reactor::Millis::NEVER;
+        exchange.deadlines.attempt_idle = crate::reactor::Millis::NEVER;
+        if let crate::exchange::Link::Active(_, host) = std::mem::take(&mut exchange.link) {
+            self.release_attempt(exchange, &host);
+        }
+    }
+}
