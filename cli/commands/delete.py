@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 import click
 from meshloom.api.config.v1 import config_pb2
+from meshloom.cli.commands.apply import finding
+from meshloom.cli.diagnostics import show
 from meshloom.cli.documents import sources
 from meshloom.cli.errors import CliError, Exit
 from meshloom.cli.kinds import kind_of
@@ -41,15 +43,20 @@ def command(
     with pilot_channel(pilot) as channel:
         response = Rules(channel).delete(keys)
     deleted, missing = map(_rows, (response.deleted, response.not_found))
-    if not machine(output, {"deleted": deleted, "not_found": missing}):
+    findings = [finding(diagnostic) for diagnostic in response.diagnostics]
+    shown = {"deleted": deleted, "not_found": missing, "diagnostics": [f.as_dict() for f in findings]}
+    if not machine(output, shown):
         for row in deleted:
             click.echo(f"{row['kind'].lower()}/{row['name']} in {row['namespace']} deleted")
+        show(findings)
     if missing and not ignore_not_found:
-        raise CliError(
-            "not found: "
-            + ", ".join(f"{m['kind'].lower()}/{m['name']} in {m['namespace']}" for m in missing),
-            Exit.REFUSED,
-        )
+        raise CliError("not found: " + ", ".join(map(_spoken, missing)), Exit.REFUSED)
+    if len(deleted) + len(missing) < len(keys):
+        raise CliError("a file declares what was to be deleted", Exit.REFUSED, "take it out of that file")
+
+
+def _spoken(row: dict[str, str]) -> str:
+    return f"{row['kind'].lower()}/{row['name']} in {row['namespace']}"
 
 
 def _named(kind: str, names: Sequence[str], namespace: str) -> list[config_pb2.ObjectKey]:
