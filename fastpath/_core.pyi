@@ -53,8 +53,20 @@ class ResourceSummary:
         """Listener, cluster: the secrets it takes over SDS."""
 
     @property
+    def cluster_names(self) -> Sequence[str]:
+        """Listener, route configuration: the clusters it refers to."""
+
+    @property
     def dns_targets(self) -> Sequence[Address]:
         """Cluster: the names to resolve and send back as the assignment `dns|<cluster>`."""
+
+    @property
+    def dns_first_address_only(self) -> bool:
+        """Cluster: LOGICAL_DNS, of whose answer only the first address counts."""
+
+    @property
+    def dns_refresh_seconds(self) -> float:
+        """Cluster: how often to ask again; 0 without `dns_targets`."""
 
 def check(type_url: str, resource: bytes) -> ResourceSummary:
     """Compiles one resource, to be called before it is ACKed.
