@@ -64,9 +64,8 @@ test: setup peers ## every test
 	cargo test --workspace --locked --quiet
 	pytest -q -n 2 --dist loadgroup
 
-bench: setup peers ## the benchmarks; see bench/README.md
+bench: setup peers ## micro-benchmarks; bench/README.md names the others
 	pytest -q bench --benchmark-only
-	python bench/report.py
 
 demo: setup ## the whole mesh on the shop example
 	@meshloom demo

@@ -3,8 +3,8 @@
     python bench/peers.py                                  # the reported scenarios, five rounds
     python bench/peers.py --scenarios h1_small --rounds 3 --out result.json
 
-Runs the harness at $MESHLOOM_SHARED/bench/peers (by default ../shared beside the checkout); its README says what
-each figure means. Needs root, HAProxy, nginx and `make peers`; a peer that is missing shows as n/a.
+Runs the harness at $MESHLOOM_SHARED/bench/peers (by default ../shared beside the checkout); its README says
+what each figure means. Needs root, HAProxy, nginx and `make peers`; a peer that is missing shows as n/a.
 """
 
 from __future__ import annotations
