@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import grpc
 from meshloom.api.config.v1 import config_pb2, config_pb2_grpc
@@ -21,6 +22,7 @@ from meshloom.pilot.ingest.kinds import KINDS, kind_named
 from meshloom.pilot.ingest.mesh_config import MESH_CONFIG_KIND
 from meshloom.pilot.ingest.parse import DEFAULT_NAMESPACE
 from meshloom.pilot.model.base import Namespace, ObjectKey
+from meshloom.pilot.model.kubernetes import Secret
 from meshloom.pilot.store.base import StoreError
 
 Context = grpc.aio.ServicerContext[object, object]
@@ -40,6 +42,8 @@ _CHANGES: Mapping[ChangeKind, config_pb2.WatchEvent.Type] = {
     ChangeKind.MODIFIED: config_pb2.WatchEvent.MODIFIED,
     ChangeKind.DELETED: config_pb2.WatchEvent.DELETED,
 }
+# No base64: applying it back by mistake is refused.
+REDACTED = "(not shown)"
 _API_VERSIONS = {
     kind.name: f"{kind.group}/{kind.versions[0]}" if kind.group else kind.versions[0]
     for kind in KINDS.values()
@@ -137,10 +141,21 @@ def _object(held: Held) -> config_pb2.Object:
     key.api_version = str(held.document.get("apiVersion", key.api_version))
     return config_pb2.Object(
         key=key,
-        document=json.dumps(held.document),
+        document=json.dumps(_shown(held)),
         resource_version=str(held.revision),
         origin=str(held.object.origin),
     )
+
+
+def _shown(held: Held) -> Mapping[str, Any]:
+    """The document as it may be told: of a Secret, which values there are but not what they say."""
+    if not isinstance(held.object.spec, Secret):
+        return held.document
+    shown = dict(held.document)
+    for field in ("data", "stringData"):
+        if isinstance(values := shown.get(field), Mapping):
+            shown[field] = dict.fromkeys(values, REDACTED)
+    return shown
 
 
 def _event(kind: ChangeKind, held: Held) -> config_pb2.WatchEvent:

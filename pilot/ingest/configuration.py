@@ -184,9 +184,10 @@ class Configuration:
         return self._revision
 
     async def changes(self, since: int) -> AsyncIterator[Change]:
-        """Every change after revision `since`, without end. Raises HistoryLost."""
+        """Every change after revision `since`, without end. Raises HistoryLost, also for a revision that we
+        have not reached: another Pilot counts otherwise."""
         while True:
-            if since < self._forgotten:
+            if not self._forgotten <= since <= self._revision:
                 raise HistoryLost(since, self._forgotten)
             for change in [change for change in self._history if change.revision > since]:
                 since = change.revision

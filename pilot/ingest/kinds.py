@@ -8,7 +8,7 @@ from typing import Any
 from meshloom.pilot.ingest.checks.advice import advise_virtual_service
 from meshloom.pilot.ingest.checks.destination_rule import check_destination_rule
 from meshloom.pilot.ingest.checks.gateway import check_gateway
-from meshloom.pilot.ingest.checks.kubernetes import check_deployment, check_service
+from meshloom.pilot.ingest.checks.kubernetes import check_deployment, check_secret, check_service
 from meshloom.pilot.ingest.checks.peer_authentication import check_peer_authentication
 from meshloom.pilot.ingest.checks.service_entry import check_service_entry, check_workload_entry
 from meshloom.pilot.ingest.checks.virtual_service import check_virtual_service
@@ -107,7 +107,7 @@ _READ = (
     Kind(group="", name="ServiceAccount", versions=("v1",), spec=ServiceAccount, flat=True),
     Kind(group="", name="Namespace", versions=("v1",), spec=KubernetesNamespace, namespaced=False),
     Kind(group="", name="ConfigMap", versions=("v1",), spec=ConfigMap, flat=True),
-    Kind(group="", name="Secret", versions=("v1",), spec=Secret, flat=True),
+    Kind(group="", name="Secret", versions=("v1",), spec=Secret, check=check_secret, flat=True),
 )
 
 KINDS: Mapping[tuple[str, str], Kind] = {(kind.group, kind.name): kind for kind in _READ}

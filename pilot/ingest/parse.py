@@ -16,11 +16,11 @@ from meshloom.pilot.ingest.mesh_config import (
     MESH_CONFIG_KIND,
     parse_mesh_config,
 )
-from meshloom.pilot.ingest.schema import Mismatch, convert, nearest, quoted
+from meshloom.pilot.ingest.schema import Mismatch, convert, nearest, quoted, unknown_names
 from meshloom.pilot.ingest.unimplemented import unimplemented
-from meshloom.pilot.model.base import MeshObject, Namespace, ObjectKey, Origin, Schema, Value
+from meshloom.pilot.model.base import MeshObject, Namespace, ObjectKey, Origin, Value
 from meshloom.pilot.model.build import AnyObject
-from meshloom.pilot.model.kubernetes import ConfigMap
+from meshloom.pilot.model.kubernetes import ConfigMap, Kubernetes, ObjectMeta
 
 DEFAULT_NAMESPACE = Namespace("default")
 _NAME = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
@@ -50,16 +50,6 @@ class Parsed(Value, frozen=True, kw_only=True):
     @property
     def has_errors(self) -> bool:
         return any(d.severity is Severity.ERROR for d in self.diagnostics)
-
-
-class _Metadata(Schema, frozen=True, forbid_unknown_fields=False):
-    """The part of Kubernetes' ObjectMeta that we read; the rest is the platform's bookkeeping."""
-
-    name: str
-    namespace: str | None = None
-    labels: Mapping[str, str] = {}
-    annotations: Mapping[str, str] = {}
-    creation_timestamp: str | None = None
 
 
 def parse_text(text: str, source: str, namespace: Namespace = DEFAULT_NAMESPACE) -> Parsed:
@@ -149,15 +139,14 @@ class _Reader:
 
     def _read_known(self, value: Mapping[str, Any], kind: Kind, place: _Place) -> None:
         try:
-            metadata = convert(value.get("metadata") or {}, _Metadata)
+            metadata = convert(value.get("metadata") or {}, ObjectMeta)
         except Mismatch as error:
             self._unreadable = True
             faults = [fault.under(("metadata",)) for fault in error.faults]
             self._diagnostics += [place.diagnose(fault, Severity.ERROR) for fault in faults]
             return
-        key = ObjectKey(kind.name, metadata.namespace or self._namespace, metadata.name)
-        if not kind.namespaced:
-            key = ObjectKey(kind.name, "", metadata.name)
+        namespace = (metadata.namespace or self._namespace) if kind.namespaced else ""
+        key = ObjectKey(kind.name, namespace, metadata.name or "")
         faults = [*_metadata_faults(metadata), *_top_level_faults(value, kind)]
         if kind.spec_required and value.get("spec") is None:
             faults.append(Fault(("spec",), "Required value"))
@@ -168,10 +157,11 @@ class _Reader:
             faults += [_in_spec(fault, kind) for fault in error.faults]
         if faults:
             self._rejected.add(key)
+            self._unreadable |= not key.name
             self._diagnostics += [place.diagnose(fault, Severity.ERROR, key) for fault in faults]
             return
-        for fault in (*unimplemented(kind.name, _content(value, kind)), *kind.advise(spec)):
-            self._diagnostics.append(place.diagnose(_in_spec(fault, kind), Severity.WARNING, key))
+        for fault in _warnings(value, spec, kind):
+            self._diagnostics.append(place.diagnose(fault, Severity.WARNING, key))
         self._accepted.append(Accepted(_object(key, spec, metadata, place.origin), value))
         if isinstance(spec, ConfigMap) and key.name == CONFIG_MAP_NAME and CONFIG_MAP_KEY in spec.data:
             line = place.document.line_of((*place.prefix, "data", CONFIG_MAP_KEY))
@@ -230,9 +220,11 @@ def _kind_of(value: Mapping[str, Any]) -> Kind:
     return KINDS[value["apiVersion"].rpartition("/")[0], value["kind"]]
 
 
-def _metadata_faults(metadata: _Metadata) -> Iterator[Fault]:
+def _metadata_faults(metadata: ObjectMeta) -> Iterator[Fault]:
     rule = "lower case letters, digits, - and ."
-    if not _NAME.fullmatch(metadata.name):
+    if not metadata.name:
+        yield Fault(("metadata", "name"), "Required value", rule)
+    elif not _NAME.fullmatch(metadata.name):
         yield Fault(("metadata", "name"), f'Invalid value: "{metadata.name}": not a valid name', rule)
     if metadata.namespace and not _NAME.fullmatch(metadata.namespace):
         where = ("metadata", "namespace")
@@ -240,6 +232,17 @@ def _metadata_faults(metadata: _Metadata) -> Iterator[Fault]:
     if metadata.creation_timestamp and _seconds(metadata.creation_timestamp) is None:
         where = ("metadata", "creationTimestamp")
         yield Fault(where, f'Invalid value: "{metadata.creation_timestamp}": must be an RFC 3339 time')
+
+
+def _warnings(value: Mapping[str, Any], spec: Any, kind: Kind) -> Iterator[Fault]:
+    """What there is to say of an object that is right."""
+    for fault in unknown_names(value.get("metadata"), ObjectMeta):
+        yield fault.under(("metadata",))
+    content = _content(value, kind)
+    advice = (*unimplemented(kind.name, content), *kind.advise(spec))
+    foreign = unknown_names(content, kind.spec) if issubclass(kind.spec, Kubernetes) else ()
+    for fault in (*advice, *foreign):
+        yield _in_spec(fault, kind)
 
 
 def _top_level_faults(value: Mapping[str, Any], kind: Kind) -> Iterator[Fault]:
@@ -262,7 +265,7 @@ def _in_spec(fault: Fault, kind: Kind) -> Fault:
     return fault if kind.flat else fault.under(("spec",))
 
 
-def _object(key: ObjectKey, spec: Any, metadata: _Metadata, origin: Origin) -> AnyObject:
+def _object(key: ObjectKey, spec: Any, metadata: ObjectMeta, origin: Origin) -> AnyObject:
     created = _seconds(metadata.creation_timestamp) if metadata.creation_timestamp else None
     return MeshObject(
         key=key,

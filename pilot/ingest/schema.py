@@ -17,6 +17,7 @@ import msgspec
 from meshloom.pilot.ingest.diagnostic import Fault, Path
 from meshloom.pilot.ingest.documents import normalised
 from meshloom.pilot.model.duration import Duration
+from meshloom.pilot.model.kubernetes import Kubernetes
 from msgspec import inspect
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ def convert(value: Any, to: type[T]) -> T:
     except msgspec.ValidationError as error:
         faults = tuple(_walk(plain, _shape(to), ()))  # type: ignore[arg-type]
         raise Mismatch(faults or (Fault((), str(error)),)) from error
+
+
+def unknown_names(value: Any, to: type) -> tuple[Fault, ...]:
+    """Fields of a value that fits which a partial schema neither reads nor lists as unread."""
+    return tuple(_unknown_names(value, _shape(to), ()))
 
 
 def to_plain(value: Any) -> Any:
@@ -92,6 +98,28 @@ def _walk(value: Any, shape: inspect.Type, at: Path) -> Iterator[Fault]:
             yield from _custom_fault(value, kind, at)
         case _:
             yield from _scalar(value, shape, at)
+
+
+def _unknown_names(value: Any, shape: inspect.Type, at: Path) -> Iterator[Fault]:
+    match shape:
+        case inspect.UnionType(types=types) if value is not None:
+            for member in types:
+                yield from _unknown_names(value, member, at)
+        case inspect.StructType(cls=kind, fields=fields) if isinstance(value, Mapping):
+            known = {field.encode_name: field.type for field in fields}
+            unread = kind.UNREAD if issubclass(kind, Kubernetes) else known.keys()
+            for name, inner in value.items():
+                if name in known:
+                    yield from _unknown_names(inner, known[name], (*at, name))
+                elif name not in unread:
+                    hint = nearest(str(name), [*known, *unread])
+                    hint = hint if hint.startswith("did") else ""
+                    yield Fault((*at, str(name)), f'unknown field "{name}" has no effect', hint)
+        case inspect.VarTupleType(item_type=item) if isinstance(value, list):
+            for index, inner in enumerate(value):
+                yield from _unknown_names(inner, item, (*at, index))
+        case _:
+            return
 
 
 def _union(value: Any, shapes: list[inspect.Type], at: Path) -> Iterator[Fault]:

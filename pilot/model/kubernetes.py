@@ -1,20 +1,24 @@
 """The parts of Kubernetes' own objects that concern a mesh.
 
 Kubernetes' schemas are Kubernetes' to check: what a mesh has no use for (volumes, probes, resources) is
-accepted here unread. A Service alone lists all its fields, because a misspelt one there misroutes traffic.
+accepted here unread, by name. A field that is in neither list is likely misspelt and gives a warning, but
+no error: Kubernetes gets new ones every few months. A Service alone is checked strictly, because a misspelt
+field there misroutes traffic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from meshloom.pilot.model.base import PortNumber, Schema
 
 
 class Kubernetes(Schema, frozen=True, forbid_unknown_fields=False):
-    """Base of the partial schemas."""
+    """Base of the partial schemas. `UNREAD` are fields that exist and do not concern a mesh."""
+
+    UNREAD: ClassVar[frozenset[str]] = frozenset()
 
 
 class KubernetesServicePort(Schema, frozen=True):
@@ -53,7 +57,13 @@ class KubernetesService(Schema, frozen=True):
     load_balancer_source_ranges: tuple[str, ...] = ()
 
 
+def _names(*lines: str) -> frozenset[str]:
+    return frozenset(name for line in lines for name in line.split())
+
+
 class ContainerPort(Kubernetes, frozen=True):
+    UNREAD = _names("hostIP hostPort")
+
     container_port: PortNumber
     name: str | None = None
     protocol: str = "TCP"
@@ -68,6 +78,12 @@ class EnvVar(Kubernetes, frozen=True):
 
 
 class Container(Kubernetes, frozen=True):
+    UNREAD = _names(
+        "envFrom imagePullPolicy lifecycle livenessProbe readinessProbe startupProbe resizePolicy resources",
+        "restartPolicy restartPolicyRules securityContext stdin stdinOnce tty terminationMessagePath",
+        "terminationMessagePolicy volumeDevices volumeMounts",
+    )
+
     name: str
     image: str = ""
     command: tuple[str, ...] = ()
@@ -78,6 +94,15 @@ class Container(Kubernetes, frozen=True):
 
 
 class PodSpec(Kubernetes, frozen=True):
+    UNREAD = _names(
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks",
+        "ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname hostnameOverride",
+        "imagePullSecrets initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName",
+        "readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName",
+        "schedulingGates securityContext setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds",
+        "tolerations topologySpreadConstraints volumes",
+    )
+
     containers: tuple[Container, ...]
     service_account_name: str | None = None
     service_account: str | None = None
@@ -89,48 +114,65 @@ class PodSpec(Kubernetes, frozen=True):
         return self.service_account_name or self.service_account or "default"
 
 
-class TemplateMeta(Kubernetes, frozen=True):
+class ObjectMeta(Kubernetes, frozen=True):
+    """What every object and every pod template says of itself."""
+
+    UNREAD = _names(
+        "deletionGracePeriodSeconds deletionTimestamp finalizers generateName generation managedFields",
+        "ownerReferences resourceVersion selfLink uid",
+    )
+
     name: str | None = None
+    namespace: str | None = None
     labels: Mapping[str, str] = {}
     annotations: Mapping[str, str] = {}
+    creation_timestamp: str | None = None
 
 
 class PodTemplate(Kubernetes, frozen=True):
     spec: PodSpec
-    metadata: TemplateMeta = TemplateMeta()
+    metadata: ObjectMeta = ObjectMeta()
 
 
 class PodSelector(Kubernetes, frozen=True):
+    UNREAD = _names("matchExpressions")
+
     match_labels: Mapping[str, str] = {}
 
 
 class Deployment(Kubernetes, frozen=True):
     """`spec` of a Deployment: what a supervisor starts `replicas` times."""
 
+    UNREAD = _names("minReadySeconds paused progressDeadlineSeconds revisionHistoryLimit strategy")
+
     template: PodTemplate
     replicas: int = 1
     selector: PodSelector = PodSelector()
 
 
-class Pod(PodSpec, frozen=True):
-    """`spec` of a bare Pod; its labels are the object's own."""
-
-
 class ServiceAccount(Kubernetes, frozen=True):
     """Exists; nothing in it concerns a mesh."""
+
+    UNREAD = _names("automountServiceAccountToken imagePullSecrets secrets")
 
 
 class KubernetesNamespace(Kubernetes, frozen=True):
     """Exists; its labels are the object's own."""
 
+    UNREAD = _names("finalizers")
+
 
 class ConfigMap(Kubernetes, frozen=True):
+    UNREAD = _names("binaryData immutable")
+
     data: Mapping[str, str] = {}
 
 
 class Secret(Kubernetes, frozen=True):
     """`data` holds base64 text, `string_data` plain text, which wins."""
 
+    UNREAD = _names("immutable")
+
     type: str = "Opaque"
-    data: Mapping[str, str] = msgspec.field(default_factory=dict)
-    string_data: Mapping[str, str] = msgspec.field(default_factory=dict)
+    data: Mapping[str, str] = {}
+    string_data: Mapping[str, str] = {}

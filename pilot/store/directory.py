@@ -88,7 +88,7 @@ class DirectoryStore:
     def _finish_journal(self) -> None:
         journal = self._root / _JOURNAL_FILE
         try:
-            files = json.loads(journal.read_text())
+            files = json.loads(journal.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return
         for name, text in files.items():
@@ -156,9 +156,10 @@ def _read_revision(path: Path) -> int:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, and on disk when it returns."""
+    """Whole or not at all, and on disk when it returns. For the owner's eyes: an object may be a Secret."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with draft.open("w") as file:
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

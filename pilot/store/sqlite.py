@@ -42,6 +42,8 @@ class SqliteStore:
         self._unreported: set[ObjectKey] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            # For the owner's eyes: an object may be a Secret. SQLite gives its other files the same mode.
+            path.touch(mode=0o600)
             self._database = sqlite3.connect(
                 path, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 
 from meshloom.pilot.ingest.checks.shared import duplicates
 from meshloom.pilot.ingest.diagnostic import Fault
 from meshloom.pilot.model.base import labels_match
-from meshloom.pilot.model.kubernetes import Deployment, KubernetesService
+from meshloom.pilot.model.kubernetes import Deployment, KubernetesService, Secret
 
 
 def check_service(spec: KubernetesService) -> Iterator[Fault]:
@@ -20,6 +21,15 @@ def check_service(spec: KubernetesService) -> Iterator[Fault]:
         yield Fault(("ports",), f'Duplicate value: "{name}"')
     if spec.type == "ExternalName" and not spec.external_name:
         yield Fault(("externalName",), "Required value", "the DNS name that the service stands for")
+
+
+def check_secret(spec: Secret) -> Iterator[Fault]:
+    """Values are never shown."""
+    for name, value in spec.data.items():
+        try:
+            base64.b64decode("".join(value.split()), validate=True)
+        except ValueError:
+            yield Fault(("data", name), "Invalid value: must be base64", "plain text goes to stringData")
 
 
 def check_deployment(spec: Deployment) -> Iterator[Fault]:

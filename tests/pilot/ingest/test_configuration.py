@@ -237,6 +237,8 @@ async def test_who_comes_back_too_late_must_list_again(
     configuration = open_configuration()
     with pytest.raises(HistoryLost):
         await collect(configuration, 0, 1)
+    with pytest.raises(HistoryLost):
+        await collect(configuration, configuration.revision + 1, 1)
 
 
 async def test_run_notices_by_itself(files: Path, open_configuration: Callable[[], Configuration]) -> None:

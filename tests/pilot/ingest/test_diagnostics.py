@@ -148,6 +148,20 @@ def test_what_is_surely_not_meant_is_a_warning(spec: dict[str, Any], path: str, 
     assert len(parsed.accepted) == 1
 
 
+def test_a_likely_misspelt_field_of_kubernetes_is_a_warning() -> None:
+    container = {"name": "c", "imgae": "x", "livenessProbe": {"anything": 1}}
+    template = {"metadata": {"lables": {"app": "a"}}, "spec": {"containers": [container]}}
+    spec = {"replica": 3, "strategy": {"type": "Recreate"}, "template": template}
+    parsed = parse(document("Deployment", "shop/a", spec, anotations={}))
+    assert [(d.path, d.hint) for d in warnings(parsed)] == [
+        ("metadata.anotations", 'did you mean "annotations"?'),
+        ("spec.replica", 'did you mean "replicas"?'),
+        ("spec.template.metadata.lables", 'did you mean "labels"?'),
+        ("spec.template.spec.containers[0].imgae", 'did you mean "image"?'),
+    ]
+    assert len(parsed.accepted) == 1
+
+
 def test_items_of_a_list_are_objects_of_their_own() -> None:
     text = """\
 apiVersion: v1

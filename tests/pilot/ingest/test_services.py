@@ -98,6 +98,16 @@ class TestConfigService:
         assert found.resource_version == result.resource_version
         assert int(listed.resource_version) >= int(found.resource_version)
 
+    async def test_a_secret_is_not_told_and_what_is_shown_cannot_be_applied(self, pilot: Pilot) -> None:
+        secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: c}\ndata: {tls.key: c2VjcmV0}\n"
+        await pilot.rules.Apply(config_pb2.ApplyRequest(documents=secret))
+        listed = await pilot.rules.List(config_pb2.ListRequest(kind="Secret"))
+        shown = listed.objects[0].document
+        assert "c2VjcmV0" not in shown
+        assert json.loads(shown)["data"] == {"tls.key": "(not shown)"}
+        back = await pilot.rules.Apply(config_pb2.ApplyRequest(documents=shown))
+        assert [d.message for d in back.diagnostics] == ["Invalid value: must be base64"]
+
     async def test_faults_come_with_place_path_and_hint(self, pilot: Pilot) -> None:
         faulty = WEB.replace("port:", "prot:")
         applied = await pilot.rules.Apply(config_pb2.ApplyRequest(documents=faulty, source="web.yaml"))

@@ -130,6 +130,14 @@ class TestRuleStore:
         run_state_machine_as_test(Machine, settings=limits)
 
 
+def test_only_the_owner_may_read_what_is_stored(tmp_path: Path) -> None:
+    DirectoryStore(tmp_path / "rules").put({A: "secret\n"})
+    SqliteStore(tmp_path / "rules.db").put({A: "secret\n"})
+    files = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != ".revision"]
+    assert len(files) >= 2
+    assert {path.stat().st_mode & 0o077 for path in files} == {0}
+
+
 def test_files_are_readable_by_people_and_their_edits_are_noticed(tmp_path: Path) -> None:
     store = DirectoryStore(tmp_path)
     store.put({A: "a: 1\n"})
