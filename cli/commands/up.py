@@ -12,6 +12,7 @@ from meshloom.cli.output import output_option, proxy_option
 
 if TYPE_CHECKING:
     from meshloom.cli.local.mesh import MeshOptions
+    from meshloom.cli.local.settings import GatewayFile
 
 # Seconds; python start-up of a big mesh on a small machine.
 _SETTLED_WITHIN_S = 120.0
@@ -28,6 +29,7 @@ _SETTLED_WITHIN_S = 120.0
 )
 @click.option("--trust-domain", default="cluster.local", show_default=True)
 @click.option("--store", default="", metavar="sqlite:PATH|dir", help="Keep applied objects after the end.")
+@click.option("--cert-ttl", default="", metavar="DURATION", help="Life of certificates (default: 24h).")
 @proxy_option
 @click.option("--log-level", default="warning", show_default=True)
 @output_option
@@ -38,6 +40,7 @@ def command(
     ports: Sequence[str],
     trust_domain: str,
     store: str,
+    cert_ttl: str,
     proxy: str,
     log_level: str,
     output: str,
@@ -65,9 +68,11 @@ def command(
       meshloom up examples/bookinfo --gateway --gateway-port 8080:9080
       MESHLOOM_HOME=/tmp/other meshloom up rules/
     """
+    from meshloom.cli.checks import checked
     from meshloom.cli.context import MeshHome, home
+    from meshloom.cli.diagnostics import show
     from meshloom.cli.local.mesh import MeshOptions
-    from meshloom.cli.local.settings import GatewayFile, LocalSettings
+    from meshloom.cli.local.settings import LocalSettings
     from meshloom.runtime.lifecycle import until_stopped
     from meshloom.runtime.log import set_up
 
@@ -76,16 +81,30 @@ def command(
     if images is not None:
         described = LocalSettings.parse(images)
         settings = replace(settings, programs=described.programs, gateway=described.gateway)
-    door = settings.gateway if gateway is not False else None
-    if gateway and door is None:
-        door = GatewayFile()
-    if door is not None and ports:
-        door = GatewayFile(
-            door.labels, {**door.ports, **port_map(ports)}, door.namespace, door.service_account
-        )
+    show(finding for finding in checked([settings.config]) if finding.severity == "error")
     with MeshHome(home()) as folder:
-        options = MeshOptions(settings, folder, trust_domain, door, store, proxy)
+        options = MeshOptions(
+            settings,
+            folder,
+            trust_domain=trust_domain,
+            gateway=None if gateway is False else door(settings.gateway, gateway is True, ports),
+            store=store,
+            cert_ttl=cert_ttl,
+            proxy=proxy,
+        )
         asyncio.run(until_stopped(lambda: serve(options, output)))
+
+
+def door(described: "GatewayFile | None", wanted: bool, ports: Sequence[str]) -> "GatewayFile | None":
+    """The gateway that was described, or asked for, with its ports moved as the command line says."""
+    from meshloom.cli.local.settings import GatewayFile
+
+    found = described or (GatewayFile() if wanted or ports else None)
+    if found is None or not ports:
+        return found
+    return GatewayFile(
+        found.labels, {**found.ports, **port_map(ports)}, found.namespace, found.service_account
+    )
 
 
 async def serve(options: "MeshOptions", output: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import click
-from meshloom.cli.diagnostics import Finding, show
+from meshloom.cli.diagnostics import show
 from meshloom.cli.errors import CliError, Exit
 from meshloom.cli.output import machine, output_option
 
@@ -24,16 +24,13 @@ def command(files: Sequence[str], strict: bool, output: str) -> None:
       meshloom validate -f rules/
       meshloom validate -f canary.yaml -o json
     """
-    from meshloom.pilot.ingest.validate import validate  # the models take a moment to import
+    from meshloom.cli.checks import checked  # the models take a moment to import
 
     paths = [Path(name) for name in files]
     for path in paths:
         if not path.exists():
             raise CliError(f"{path}: no such file or directory", Exit.USAGE)
-    findings = [
-        Finding(d.severity, d.source, d.line, d.path, d.message, d.hint, str(d.object or ""))
-        for d in validate(paths)
-    ]
+    findings = checked(paths)
     bad = [f for f in findings if strict or f.severity == "error"]
     if not machine(output, {"valid": not bad, "diagnostics": [f.as_dict() for f in findings]}):
         show(findings)

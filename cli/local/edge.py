@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 import yaml
-from meshloom.cli.diagnostics import Finding, show
+from meshloom.cli.checks import checked
+from meshloom.cli.diagnostics import show
 from meshloom.cli.documents import sources
 from meshloom.cli.errors import CliError, Exit
 from meshloom.cli.local.children import Nanny
@@ -95,13 +96,9 @@ async def run_edge(options: EdgeOptions, output: str) -> None:
 
 
 def _check(options: EdgeOptions) -> None:
-    from meshloom.pilot.ingest.validate import validate
-
-    found = [
-        Finding(d.severity, d.source, d.line, d.path, d.message, d.hint) for d in validate(options.files)
-    ]
+    found = checked(options.files)
     show(found)
-    if bad := sum(f.severity == "error" for f in found):
+    if bad := sum(finding.severity == "error" for finding in found):
         raise CliError(f"{bad} to correct", Exit.REFUSED)
 
 

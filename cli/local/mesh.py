@@ -42,6 +42,8 @@ class MeshOptions:
     gateway: GatewayFile | None = None
     store: str = ""
     """Where applied objects are kept; empty: in a database of the mesh's folder, made anew for this run."""
+    cert_ttl: str = ""
+    """Life of the workloads' certificates; empty: the CA's default of a day."""
     proxy: str = ""
     """Another proxy than meshproxy: a program that takes Envoy's bootstrap and flags."""
 
@@ -198,7 +200,13 @@ def addresses(mesh: LocalMesh, options: MeshOptions) -> MeshAddresses:
 async def _plane(options: MeshOptions, nanny: Nanny, folder: Path) -> Plane:
     launcher = Launcher(nanny, folder, options.home.logs)
     store = options.store or f"sqlite:{folder / 'rules.db'}"
-    settings = PlaneSettings(options.settings.config, store, options.home.state, options.trust_domain)
+    settings = PlaneSettings(
+        config=options.settings.config,
+        store=store,
+        auth_state=options.home.state,
+        trust_domain=options.trust_domain,
+        cert_ttl=options.cert_ttl,
+    )
     return await start_plane(launcher, settings)
 
 

@@ -64,12 +64,14 @@ class PlaneSettings:
     store: str
     auth_state: Path
     trust_domain: str = "cluster.local"
+    cert_ttl: str = ""
 
 
 async def start_plane(launcher: Launcher, settings: PlaneSettings) -> Plane:
     """All three at once: each is mostly waiting for its own imports."""
     auth = ["--state-dir", str(settings.auth_state), "--trust-domain", settings.trust_domain]
     auth += ["--grpc-listen", _ANY, "--http-listen", _ANY]
+    auth += ["--workload-cert-ttl", settings.cert_ttl] if settings.cert_ttl else []
     mixer = ["--grpc-listen", _ANY, "--http-listen", _ANY]
     async with asyncio.TaskGroup() as tasks:
         starting = [

@@ -48,7 +48,7 @@ spec:
     spec:
       serviceAccountName: echo
       containers:
-      - {name: echo, image: "team/echo:1", ports: [{containerPort: 8080}], env: [{name: COLOR, value: COLOUR}]}
+      - {name: echo, image: team/echo, ports: [{containerPort: 8080}], env: [{name: COLOR, value: COLOUR}]}
 """
 PROGRAM = """
 import json, os
@@ -64,7 +64,7 @@ HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Echo).serve_forever()
 """
 SETTINGS = """
 config: config
-images: {"team/echo:*": {command: ["{python}", "{dir}/echo.py"], ready: /}}
+images: {"team/echo*": {command: ["{python}", "{dir}/echo.py"], ready: /}}
 gateway: {ports: {8080: 0}}
 """
 
