@@ -95,12 +95,13 @@ class Container(Kubernetes, frozen=True):
 
 class PodSpec(Kubernetes, frozen=True):
     UNREAD = _names(
-        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy enableServiceLinks",
-        "ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname hostnameOverride",
-        "imagePullSecrets initContainers nodeName nodeSelector os overhead preemptionPolicy priority priorityClassName",
-        "readinessGates resourceClaims resources restartPolicy runtimeClassName schedulerName",
-        "schedulingGates securityContext setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds",
-        "tolerations topologySpreadConstraints volumes",
+        "activeDeadlineSeconds affinity automountServiceAccountToken dnsConfig dnsPolicy",
+        "enableServiceLinks ephemeralContainers hostAliases hostIPC hostPID hostUsers hostname",
+        "hostnameOverride imagePullSecrets initContainers nodeName nodeSelector os overhead",
+        "preemptionPolicy priority priorityClassName readinessGates resourceClaims resources",
+        "restartPolicy runtimeClassName schedulerName schedulingGates securityContext",
+        "setHostnameAsFQDN shareProcessNamespace subdomain terminationGracePeriodSeconds tolerations",
+        "topologySpreadConstraints volumes",
     )
 
     containers: tuple[Container, ...]

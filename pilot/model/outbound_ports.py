@@ -1,8 +1,8 @@
 """Which port of its sidecar a workload dials for each service port, where no traffic is captured.
 
-The number is told to programs at their start (`REVIEWS_SERVICE_PORT` and the like), so a service port that has one
-keeps it for as long as it exists. A new one starts from a hash of its name, which gives the same numbers after a
-restart of Pilot in all but the rare case of a collision.
+The number is told to programs at their start (`REVIEWS_SERVICE_PORT` and the like), so a service port that
+has one keeps it for as long as it exists. A new one starts from a hash of its name, which gives the same
+numbers after a restart of Pilot in all but the rare case of a collision.
 """
 
 from __future__ import annotations
