@@ -45,3 +45,6 @@ pub enum NetworkFilter {
     /// Nothing: a chain without filters closes its connections.
     Close,
 }
+
+#[cfg(test)]
+mod tests;

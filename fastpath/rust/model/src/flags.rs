@@ -167,3 +167,6 @@ impl fmt::Display for ResponseFlags {
         f.write_str(&String::from_utf8_lossy(&names))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -170,3 +170,6 @@ impl QueryMatcher {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

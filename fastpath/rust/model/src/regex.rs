@@ -275,3 +275,6 @@ fn repeat(kind: &ast::RepetitionKind) -> Result<(), InvalidRegex> {
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

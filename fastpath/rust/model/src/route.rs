@@ -164,3 +164,6 @@ pub fn split_path(target: &[u8]) -> (&[u8], &[u8]) {
         None => (target, b""),
     }
 }
+
+#[cfg(test)]
+mod tests;

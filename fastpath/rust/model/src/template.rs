@@ -87,3 +87,6 @@ impl Template {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! Types only. What a resource means is decided in `meshloom-model`.
 
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 #[rustfmt::skip]
 #[path = "generated/messages.rs"]

@@ -158,3 +158,6 @@ fn two_fields(mut bytes: &[u8]) -> Result<(&[u8], &[u8]), Malformed> {
     }
     Ok((first, second))
 }
+
+#[cfg(test)]
+mod tests;

@@ -197,7 +197,7 @@ fn named<'h>(head: &'h impl RequestHead, name: &HeaderName) -> ClusterChoice<'h>
 }
 
 impl WeightedClusters {
-    fn pick(&self, head: &impl RequestHead, random: u64) -> Option<(usize, &WeightedCluster)> {
+    pub(super) fn pick(&self, head: &impl RequestHead, random: u64) -> Option<(usize, &WeightedCluster)> {
         let number = self.header.as_ref().and_then(|name| number_in(head, name)).unwrap_or(random);
         let mut point = number.checked_rem(self.total)?;
         self.entries.iter().enumerate().find(|(_, entry)| match point.checked_sub(u64::from(entry.weight)) {
