@@ -56,6 +56,10 @@ async def push_loop(changes: Changes, build: Callable[[], MeshModel], publisher:
     """Runs for life: one publication per batch of changes."""
     while True:
         batch = await changes.next_batch()
-        model = build()
+        try:
+            model = build()
+        except Exception as error:  # noqa: BLE001 - the last good model stays in force
+            _log.error("model_rejected", reason=repr(error))
+            continue
         _log.debug("model_built", services=len(model.services), workloads=len(model.workloads))
         await publisher.publish(model, batch.first)

@@ -28,7 +28,7 @@ class OutboundPorts(Value, frozen=True):
     def extended(self, model: MeshModel) -> OutboundPorts:
         """Keeps the numbers of `model`'s service ports and adds the missing ones; the rest become free.
 
-        With more than `PORT_COUNT` service ports the last ones get none and are reached over the HTTP proxy.
+        With more than `PORT_COUNT` / 2 service ports the last ones get none: the HTTP proxy reaches them.
         """
         keys = [
             ServicePortKey(service.namespace, service.hostname, port.number)
@@ -37,9 +37,11 @@ class OutboundPorts(Value, frozen=True):
             if port.protocol is not Protocol.UDP
         ]
         kept = {key: self.by_key[key] for key in keys if key in self.by_key}
-        taken = set(kept.values())
+        # Programs listen on target ports at the very address that the numbers are for.
+        reserved = {port.target_port or port.number for service in model.services for port in service.ports}
+        taken = set(kept.values()) | {port for port in reserved if isinstance(port, int)}
         for key in keys:
-            if key not in kept and len(taken) < PORT_COUNT:
+            if key not in kept and len(kept) < PORT_COUNT // 2:
                 kept[key] = _free_port(key, taken)
                 taken.add(kept[key])
         return self if kept == self.by_key else OutboundPorts(kept)

@@ -16,7 +16,7 @@ from meshloom.pilot.model.protocol import Protocol
 from meshloom.pilot.model.service_entry import Resolution
 from meshloom.pilot.translate import names, tls
 from meshloom.pilot.translate.cluster_policy import Spoken, apply_http2, apply_policy
-from meshloom.pilot.translate.endpoints import load_assignment
+from meshloom.pilot.translate.endpoints import load_assignment, mesh_metadata
 from meshloom.pilot.translate.memo import Memo
 from meshloom.pilot.translate.protos import ads, duration, istio_metadata, socket_address
 from meshloom.pilot.translate.proxy import HostPort
@@ -124,7 +124,12 @@ class ClusterBuilder:
     def _load_assignment(
         self, wanted: OutboundCluster, found: Sequence[Endpoint]
     ) -> endpoint_pb2.ClusterLoadAssignment:
-        return load_assignment(wanted.name, found, self._model, self._settings.cluster_id)
+        def describe(endpoint: Endpoint) -> base_pb2.Metadata | None:
+            if wanted.service.mesh_external:
+                return None
+            return mesh_metadata(endpoint, self._model, self._settings.cluster_id)
+
+        return load_assignment(wanted.name, found, describe)
 
     def _endpoints(self, wanted: OutboundCluster) -> tuple[Endpoint, ...]:
         labels = wanted.subset.labels if wanted.subset else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from envoy.config.core.v3 import base_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -13,13 +13,15 @@ from meshloom.pilot.model.mesh import Endpoint, Health, MeshModel, TlsMode, Work
 from meshloom.pilot.model.peer_authentication import MtlsMode
 from meshloom.pilot.translate.protos import istio_metadata, socket_address, u32
 
+# What is told of an endpoint beside its address; None for one outside the mesh.
+Describe = Callable[[Endpoint], base_pb2.Metadata | None]
 TRANSPORT_SOCKET_MATCH = "envoy.transport_socket_match"
 _CANONICAL_NAME = ("service.istio.io/canonical-name", "app.kubernetes.io/name", "app")
 _CANONICAL_REVISION = ("service.istio.io/canonical-revision", "app.kubernetes.io/version", "version")
 
 
 def load_assignment(
-    name: str, endpoints: Sequence[Endpoint], model: MeshModel, cluster_id: str
+    name: str, endpoints: Sequence[Endpoint], describe: Describe
 ) -> endpoint_pb2.ClusterLoadAssignment:
     """Only healthy endpoints are told: what is not in the list gets nothing, without any probing."""
     by_locality: dict[str, list[Endpoint]] = defaultdict(list)
@@ -29,12 +31,20 @@ def load_assignment(
     groups = [
         endpoint_components_pb2.LocalityLbEndpoints(
             locality=_locality(locality),
-            lb_endpoints=[_endpoint(endpoint, model, cluster_id) for endpoint in members],
+            lb_endpoints=[_endpoint(endpoint, describe(endpoint)) for endpoint in members],
             load_balancing_weight=u32(sum(endpoint.weight for endpoint in members)),
         )
         for locality, members in sorted(by_locality.items())
     ]
     return endpoint_pb2.ClusterLoadAssignment(cluster_name=name, endpoints=groups)
+
+
+def mesh_metadata(endpoint: Endpoint, model: MeshModel, cluster_id: str) -> base_pb2.Metadata:
+    """Who is there, for telemetry, and whether mutual TLS is served."""
+    metadata = istio_metadata({"workload": workload_metadata(endpoint.workload, cluster_id)})
+    if serves_mesh_tls(model, endpoint):
+        metadata.filter_metadata[TRANSPORT_SOCKET_MATCH].update({"tlsMode": "istio"})
+    return metadata
 
 
 def workload_metadata(workload: Workload, cluster_id: str) -> str:
@@ -60,11 +70,7 @@ def serves_mesh_tls(model: MeshModel, endpoint: Endpoint) -> bool:
     return inbound_mtls(model, workload.namespace, workload.labels, endpoint.port) is not MtlsMode.DISABLE
 
 
-def _endpoint(endpoint: Endpoint, model: MeshModel, cluster_id: str) -> endpoint_components_pb2.LbEndpoint:
-    secure: Mapping[str, str] = {"tlsMode": "istio"} if serves_mesh_tls(model, endpoint) else {}
-    metadata = istio_metadata({"workload": workload_metadata(endpoint.workload, cluster_id)})
-    if secure:
-        metadata.filter_metadata[TRANSPORT_SOCKET_MATCH].update(secure)
+def _endpoint(endpoint: Endpoint, metadata: base_pb2.Metadata | None) -> endpoint_components_pb2.LbEndpoint:
     return endpoint_components_pb2.LbEndpoint(
         endpoint=endpoint_components_pb2.Endpoint(address=socket_address(endpoint.address, endpoint.port)),
         metadata=metadata,

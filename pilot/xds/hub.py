@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from envoy.config.core.v3 import base_pb2
 from meshloom.pilot.translate.proxy import Proxy
-from meshloom.pilot.translate.snapshot import EMPTY, DanglingReference, Snapshot
+from meshloom.pilot.translate.snapshot import EMPTY, Snapshot
 from meshloom.pilot.xds.connection import Connection
 from meshloom.pilot.xds.metrics import PilotMetrics
 from meshloom.pilot.xds.stream import AdsStream
@@ -77,9 +77,9 @@ class Hub:
         """A snapshot that cannot be made is an event, not an outage: the proxy keeps what it has."""
         try:
             return self._translator.snapshot(proxy)
-        except DanglingReference as error:
+        except Exception as error:  # noqa: BLE001 - one client's fault must not end the service of the others
             self._metrics.internal_errors.inc()
-            _log.error("snapshot_rejected", node=proxy.id, reason=str(error))
+            _log.error("snapshot_rejected", node=proxy.id, reason=repr(error))
             return last_good
 
     def _forget_refusals(self, proxy: Proxy) -> None:

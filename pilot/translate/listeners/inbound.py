@@ -78,7 +78,7 @@ def _chains(
 def _alpn(protocol: Protocol, traits: Traits) -> tuple[str, ...]:
     """What the server agrees to; "istio" for clients that only mark their TLS as the mesh's."""
     if not traits.routes_http(protocol):
-        return ("istio-peer-exchange", "istio", "h2", "http/1.1")
+        return ("istio", "h2", "http/1.1")
     return ("http/1.1", "istio") if traits.own else ("h2", "http/1.1", "istio")
 
 

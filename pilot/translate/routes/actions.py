@@ -20,6 +20,7 @@ from meshloom.pilot.model.virtual_service import (
     RedirectPort,
     RouteDestination,
 )
+from meshloom.pilot.translate import names
 from meshloom.pilot.translate.protos import duration, u32
 from meshloom.pilot.translate.routes.faults import fraction
 from meshloom.pilot.translate.routes.headers import apply_headers, authority_of
@@ -35,29 +36,30 @@ _REDIRECT_CODES = {
     307: _Redirect.TEMPORARY_REDIRECT,
     308: _Redirect.PERMANENT_REDIRECT,
 }
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What forwarding needs to know besides the rule. `cluster` names a destination's cluster."""
+    """What an action needs to know besides the rule. `cluster` names a destination's cluster; `port` is the
+    listener's."""
 
     config: MeshConfig
     traits: Traits
+    port: int
     cluster: Callable[[Destination], str]
 
 
 def apply_action(made: route_components_pb2.Route, rule: HttpRoute, to: Forwarding) -> None:
     """Fills in the action and the header operations of `made`, whose match is there already."""
+    apply_headers(made, rule.headers)
     if rule.redirect is not None:
-        made.redirect.CopyFrom(_redirect(rule.redirect))
+        made.redirect.CopyFrom(_redirect(rule.redirect, to.port))
     elif rule.direct_response is not None:
         made.direct_response.CopyFrom(_direct_response(rule.direct_response))
     else:
         made.route.CopyFrom(_forward(rule, to))
         if len(rule.route) == 1:
-            apply_headers(made, rule.route[0].headers)
-    apply_headers(made, rule.headers)
+            apply_headers(made, rule.route[0].headers)  # after the rule's, so that they win
 
 
 def default_forward(cluster: str, to: Forwarding) -> route_components_pb2.RouteAction:
@@ -94,9 +96,11 @@ def _split(made: route_components_pb2.RouteAction, rule: HttpRoute, to: Forwardi
     if len(rule.route) == 1:
         made.cluster = to.cluster(rule.route[0].destination)
         return
-    for share in rule.route:
-        if share.weight > 0:
-            made.weighted_clusters.clusters.append(_weighted(share, to))
+    shares = [share for share in rule.route if share.weight > 0]
+    if not shares:
+        made.cluster = names.BLACK_HOLE
+    for share in shares:
+        made.weighted_clusters.clusters.append(_weighted(share, to))
 
 
 def _weighted(share: RouteDestination, to: Forwarding) -> route_components_pb2.WeightedCluster.ClusterWeight:
@@ -147,20 +151,21 @@ def _add_mirror(made: route_components_pb2.RouteAction, rule: MirrorPolicy, to: 
     )
 
 
-def _redirect(rule: HttpRedirect) -> route_components_pb2.RedirectAction:
+def _redirect(rule: HttpRedirect, port: int) -> route_components_pb2.RedirectAction:
     made = route_components_pb2.RedirectAction(
         host_redirect=rule.authority or "",
-        scheme_redirect=rule.scheme or "",
-        response_code=_REDIRECT_CODES[rule.redirect_code or 301],
+        response_code=_REDIRECT_CODES.get(rule.redirect_code or 301, _Redirect.MOVED_PERMANENTLY),
     )
+    if rule.scheme:
+        made.scheme_redirect = rule.scheme
     if rule.prefix_rewrite is not None:
         made.prefix_rewrite = rule.prefix_rewrite
     elif rule.uri:
         made.path_redirect = rule.uri
     if rule.port is not None:
         made.port_redirect = rule.port
-    elif rule.derive_port is RedirectPort.FROM_PROTOCOL_DEFAULT:
-        made.port_redirect = _DEFAULT_PORTS.get(rule.scheme or "", 0)
+    elif rule.derive_port is RedirectPort.FROM_REQUEST_PORT:
+        made.port_redirect = port
     return made
 
 

@@ -45,7 +45,7 @@ class RouteScope:
 
     @property
     def forwarding(self) -> Forwarding:
-        return Forwarding(self.model.config, self.traits, self.cluster)
+        return Forwarding(self.model.config, self.traits, self.port, self.cluster)
 
 
 def routes_of(rule: MeshObject[VirtualService], scope: RouteScope) -> list[route_components_pb2.Route]:

@@ -37,7 +37,9 @@ def route_table(name: str, hosts: Sequence[HostDraft]) -> Resource:
     8).
     """
     taken: set[str] = set()
-    parts = [route_pb2.RouteConfiguration(name=name).SerializeToString()]
+    # Destinations' header operations come after their rule's, and so win.
+    head = route_pb2.RouteConfiguration(name=name, most_specific_header_mutations_wins=True)
+    parts: list[bytes] = [head.SerializeToString()]
     for host in hosts:
         domains = [domain for domain in host.domains if domain.lower() not in taken]
         taken.update(domain.lower() for domain in domains)
