@@ -12,7 +12,7 @@ from meshloom.pilot.model.mesh import TlsMode, Workload, WorkloadPort
 from meshloom.runtime.address import Address
 from meshloom.runtime.http import Request, Response, serve_http
 
-from tests.peers.envoy import pod_ip
+from tests.peers.proxy import pod_ip
 from tests.support.shared import shared_data
 
 COPIES = {"productpage": ("v1",), "reviews": ("v1", "v2", "v3"), "ratings": ("v1",), "details": ("v1", "v2")}

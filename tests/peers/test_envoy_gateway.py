@@ -18,8 +18,8 @@ from meshloom.auth.ca.keys import KeyType, key_pem
 from meshloom.auth.spiffe import Identity
 
 from tests.peers.bookinfo import platform, rules, running_bookinfo
-from tests.peers.envoy import Node, pod_ip, running_envoy
 from tests.peers.identity import make_authority
+from tests.peers.proxy import Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
 
 GATEWAY = Identity("cluster.local", "istio-system", "gateway")
@@ -77,7 +77,7 @@ async def _edge(folder: Path, delta: bool) -> AsyncIterator[Edge]:
     async with running_pilot() as mesh, running_bookinfo() as app, aiohttp.ClientSession() as http:
         await mesh.run(app.workloads.values())
         await mesh.apply(platform(), rules("bookinfo-gateway"))
-        async with running_envoy(node, mesh.port, folder, delta=delta):
+        async with running_proxy(node, mesh.port, folder, Run(delta=delta)):
             yield Edge(mesh, ip, http)
 
 

@@ -18,8 +18,8 @@ from meshloom.pilot.model.outbound_ports import HTTP_PROXY_PORT
 from meshloom.runtime.address import Address
 from meshloom.runtime.http import Request, Response, serve_http
 
-from tests.peers.envoy import Envoy, Node, pod_ip, running_envoy
 from tests.peers.identity import make_authority, sds_socket
+from tests.peers.proxy import Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
 
 CLIENT = Identity("cluster.local", "default", "front")
@@ -101,14 +101,14 @@ async def _sidecar(
     ip: str,
     metadata: Mapping[str, object],
     folder: Path,
-) -> AsyncIterator[Envoy]:
+) -> AsyncIterator[DataPlane]:
     account = identity.service_account
     node = Node("sidecar", ip, f"{account}-v1", "default", {"SERVICE_ACCOUNT": account, **metadata})
     async with (
         sds_socket(authority, identity) as socket,
-        running_envoy(node, mesh.port, folder, delta=True, sds_socket=socket) as envoy,
+        running_proxy(node, mesh.port, folder, Run(delta=True, sds_socket=socket)) as proxy,
     ):
-        yield envoy
+        yield proxy
 
 
 async def test_a_permissive_workload_takes_both_and_knows_who_calls(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from meshloom.pilot.ingest.parse import parse_text
 
 from tests.peers.bookinfo import platform, rules, running_bookinfo
-from tests.peers.envoy import Node, pod_ip, running_envoy
+from tests.peers.proxy import Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
 from tests.support.shared import shared_data
 
@@ -33,8 +33,8 @@ async def test_no_sample_is_refused(tmp_path: Path) -> None:
         await mesh.apply(platform(), rules("destination-rule-all"))
         base = dict(mesh.objects)
         async with (
-            running_envoy(sidecar, mesh.port, tmp_path, delta=False),
-            running_envoy(gateway, mesh.port, tmp_path, delta=True),
+            running_proxy(sidecar, mesh.port, tmp_path, Run(delta=False)),
+            running_proxy(gateway, mesh.port, tmp_path, Run(delta=True)),
         ):
             for document in _documents():
                 parsed = parse_text(document, "sample")

@@ -17,7 +17,7 @@ import pytest
 from meshloom.pilot.model.outbound_ports import HTTP_PROXY_PORT
 
 from tests.peers.bookinfo import Bookinfo, platform, rules, running_bookinfo
-from tests.peers.envoy import Envoy, Node, pod_ip, running_envoy
+from tests.peers.proxy import DataPlane, Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
 
 REVIEWS = "reviews.default.svc.cluster.local"
@@ -29,7 +29,7 @@ class Sidecar:
 
     mesh: Mesh
     app: Bookinfo
-    envoy: Envoy
+    proxy: DataPlane
     ip: str
     client: aiohttp.ClientSession
 
@@ -65,8 +65,8 @@ async def _sidecar(folder: Path, delta: bool) -> AsyncIterator[Sidecar]:
     async with running_pilot() as mesh, running_bookinfo() as app, aiohttp.ClientSession() as client:
         await mesh.run(app.workloads.values())
         await mesh.apply(platform(), rules("destination-rule-all"))
-        async with running_envoy(node, mesh.port, folder, delta=delta) as envoy:
-            yield Sidecar(mesh, app, envoy, ip, client)
+        async with running_proxy(node, mesh.port, folder, Run(delta=delta)) as proxy:
+            yield Sidecar(mesh, app, proxy, ip, client)
 
 
 @pytest.fixture(params=[False, True], ids=["sotw", "delta"])
@@ -141,7 +141,7 @@ async def test_jason_gets_an_error_from_ratings(sidecar: Sidecar) -> None:
 async def test_a_new_copy_takes_traffic_without_touching_clusters(sidecar: Sidecar) -> None:
     await sidecar.mesh.apply(rules("virtual-service-reviews-v3"))
     await sidecar.settled()
-    before = await sidecar.envoy.stats("cluster_manager")
+    before = await sidecar.proxy.stats("cluster_manager")
     mesh = sidecar.mesh
 
     await mesh.run(w for w in sidecar.app.workloads.values() if w.name != "reviews-v3")
@@ -151,5 +151,5 @@ async def test_a_new_copy_takes_traffic_without_touching_clusters(sidecar: Sidec
     await sidecar.settled()
 
     assert await sidecar.served("reviews:9080") == "reviews-v3"
-    after = await sidecar.envoy.stats("cluster_manager")
+    after = await sidecar.proxy.stats("cluster_manager")
     assert after["cluster_manager.cluster_modified"] == before["cluster_manager.cluster_modified"]

@@ -18,7 +18,7 @@ from meshloom.pilot.model.base import Namespace
 from meshloom.pilot.model.mesh import Workload, WorkloadPort
 
 from tests.peers import grpc_client
-from tests.peers.envoy import pod_ip
+from tests.peers.proxy import pod_ip
 from tests.support.pilot import Mesh, running_pilot
 
 ECHO = """

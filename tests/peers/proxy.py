@@ -1,4 +1,4 @@
-"""A real Envoy that takes all of its configuration from Pilot."""
+"""A real Envoy, or our own proxy, from one and the same bootstrap: all else it takes from Pilot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.envoy import envoy_binary
+from tests.support.proxies import Kind, command
 
 _START_S = 20.0
 
@@ -39,7 +39,7 @@ class Node:
 
 
 @dataclass
-class Envoy:
+class DataPlane:
     admin: str
     log: Path
 
@@ -110,42 +110,64 @@ def _assignment(name: str, address: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True)
+class Run:
+    """Which proxy, in which dialect of xDS, with which SDS socket (none: no identity)."""
+
+    kind: Kind = "envoy"
+    delta: bool = False
+    sds_socket: Path | None = None
+
+
 @contextlib.asynccontextmanager
-async def running_envoy(
-    node: Node, pilot_port: int, folder: Path, *, delta: bool, sds_socket: Path | None = None
-) -> AsyncIterator[Envoy]:
+async def running_proxy(
+    node: Node, pilot_port: int, folder: Path, run: Run = Run()
+) -> AsyncIterator[DataPlane]:
     """Ready when the block starts, which means that it has its clusters and listeners."""
-    config, admin = folder / f"{node.name}.json", folder / f"{node.name}.admin"
-    log = folder / f"{node.name}.log"
-    made = bootstrap(node, pilot_port, delta=delta, sds_socket=sds_socket or folder / "no-sds.sock")
-    config.write_text(json.dumps(made))
-    flags = ["-c", config, "--admin-address-path", admin, "--concurrency", "1", "-l", "warning"]
+    config, admin, log = (folder / f"{node.name}.{kind}" for kind in ("json", "admin", "log"))
+    sds_socket = run.sds_socket or folder / "no-sds.sock"
+    config.write_text(json.dumps(bootstrap(node, pilot_port, delta=run.delta, sds_socket=sds_socket)))
+    flags = ["-c", str(config), "--admin-address-path", str(admin), "--concurrency", "1", "-l", "warning"]
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            envoy_binary(), *map(str, flags), "--disable-hot-restart", stdout=output, stderr=output
+            *command(run.kind),
+            *flags,
+            "--disable-hot-restart",
+            "--drain-time-s",
+            "1",
+            stdout=output,
+            stderr=output,
         )
-    envoy = Envoy("", log)
+    proxy = DataPlane("", log)
     try:
         async with asyncio.timeout(_START_S):
             while not admin.exists() or not (text := admin.read_text().strip()):
                 assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.02)
-            envoy.admin = text
-            await _ready(envoy)
-        yield envoy
+            proxy.admin = text
+            await _ready(proxy)
+        yield proxy
     except TimeoutError:
-        raise AssertionError(f"Envoy is not ready:\n{log.read_text()}") from None
+        raise AssertionError(f"{run.kind} is not ready:\n{log.read_text()}") from None
     finally:
-        if process.returncode is None:
-            process.kill()
+        await _stop(process)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError, TimeoutError):
+        process.terminate()
+        async with asyncio.timeout(10):
+            await process.wait()
+    if process.returncode is None:
+        process.kill()
         await process.wait()
 
 
-async def _ready(envoy: Envoy) -> None:
+async def _ready(proxy: DataPlane) -> None:
     async with aiohttp.ClientSession() as client:
         while True:
             with contextlib.suppress(aiohttp.ClientError):
-                async with client.get(f"http://{envoy.admin}/ready") as answer:
+                async with client.get(f"http://{proxy.admin}/ready") as answer:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.02)
