@@ -11,7 +11,10 @@ from meshloom.fastpath.telemetry import Region
 from meshloom.fastpath.totals import Totals
 from meshloom.meshproxy.admin.stats import Sample
 from meshloom.meshproxy.agent.agent import Agent
-from meshloom.meshproxy.resources.protos import SECRET, parse
+from meshloom.meshproxy.resources.protos import CLUSTER, LISTENER, SECRET, parse
+from meshloom.meshproxy.resources.references import parts
+
+TLS_CONTEXT = "envoy.extensions.transport_sockets.tls.v3.CommonTlsContext"
 
 
 @dataclass(slots=True)
@@ -56,13 +59,20 @@ class View:
         return time.time() - (self.agent.clock() - since)
 
     def certificates(self) -> Iterator[tuple[str, str, bytes]]:
-        """Secret, `ca_cert` or `cert_chain`, and PEM."""
-        for name, resource in self.agent.store.published[SECRET].items():
+        """Secret, listener or cluster; `ca_cert` or `cert_chain`; and PEM."""
+        published = self.agent.store.published
+        for name, resource in published[SECRET].items():
             secret: Any = parse(SECRET, resource.body)
             if secret.HasField("tls_certificate"):
                 yield name, "cert_chain", _content(secret.tls_certificate.certificate_chain)
             if secret.HasField("validation_context"):
                 yield name, "ca_cert", _content(secret.validation_context.trusted_ca)
+        for resource in (*published[LISTENER].values(), *published[CLUSTER].values()):
+            for context in parts(resource.type_url, resource.body, TLS_CONTEXT):
+                for certificate in context.tls_certificates:
+                    yield resource.name, "cert_chain", _content(certificate.certificate_chain)
+                if context.validation_context.trusted_ca.ByteSize():
+                    yield resource.name, "ca_cert", _content(context.validation_context.trusted_ca)
 
     def days_until_expiry(self) -> int:
         """Of the first certificate to expire; -1 without one, so that nobody alarms."""

@@ -435,6 +435,8 @@ class Arbiter:
         if isinstance(phase, Drain):
             deadline, stay = min(deadline, phase.deadline), stay and phase.stay
         log.info("drain", seconds=seconds, stay=stay)
+        # A copy kept open here would go on queueing connections that nobody accepts.
+        self._listeners.reconcile([])
         self._state = self._state._replace(phase=Drain(deadline, stay))
         self._send(AGENT, {"type": "draining", "seconds": seconds})
 

@@ -62,6 +62,19 @@ def inline_files(type_url: str, body: bytes, read: Callable[[Any], bytes]) -> by
     return message.SerializeToString(deterministic=True) if _inline(message, read) else body
 
 
+def parts(type_url: str, body: bytes, kind: str) -> Iterator[Any]:
+    """Every message of the type `kind` (its full name) in a resource, at any depth."""
+    yield from _parts(parse(type_url, body), frozenset({kind}))
+
+
+def _parts(message: Message, kinds: frozenset[str]) -> Iterator[Message]:
+    for _, child in _children(message, kinds):
+        if child.DESCRIPTOR.full_name in kinds:
+            yield child
+        else:
+            yield from _parts(child, kinds)
+
+
 def _references(message: Message) -> Iterator[Reference]:
     match message.DESCRIPTOR.full_name:
         case "envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig":
