@@ -3,8 +3,8 @@
     python bench/mesh.py                     # 20 proxies, five rounds
     python bench/mesh.py --output json
 
-Convergence runs from the start of the Apply call to the moment at which the last proxy has answered a request by
-the new rule, each proxy asked through its own listener; acknowledgements do not count. Memory is PSS from
+Convergence runs from the start of the Apply call to the moment at which the last proxy has answered a request
+by the new rule, each proxy asked through its own listener; acknowledgements do not count. Memory is PSS from
 /proc/PID/smaps_rollup: what processes share counts once, split among them.
 """
 
@@ -103,8 +103,9 @@ def sidecar_memory(arbiter: int) -> dict[str, int]:
 def memory(mesh: LocalMesh) -> dict[str, float]:
     """Median over all sidecars, in MiB."""
     by_kind: defaultdict[str, list[int]] = defaultdict(list)
-    for copy in mesh.ready():
-        for kind, size in sidecar_memory(copy.processes.sidecar.pid).items():
+    arbiters = [copy.processes.sidecar.pid for copy in mesh.ready() if copy.processes]
+    for arbiter in arbiters:
+        for kind, size in sidecar_memory(arbiter).items():
             by_kind[kind].append(size)
     return {kind: round(statistics.median(sizes) / 1024, 2) for kind, sizes in sorted(by_kind.items())}
 
