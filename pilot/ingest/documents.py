@@ -15,11 +15,14 @@ from typing import Any
 import yaml
 from meshloom.pilot.ingest.diagnostic import Path
 from meshloom.pilot.model.base import Value
-from ryaml import InvalidYamlError, loads  # type: ignore[attr-defined]
+from ryaml import loads  # type: ignore[attr-defined]
 
 _MARKER = re.compile(r"^(?:---(?=\s|$)|\.\.\.\s*$)", re.MULTILINE)
 _SYNTAX_POSITION = re.compile(r" at line (\d+) column \d+")
 _MERGE_KEY = "<<"
+# Brackets, and what may hold brackets that nest nothing.
+_NESTING = re.compile(r"""[\[\]{}]|"(?:\\.|[^"\\])*"|'[^']*'|\#[^\n]*""")
+_MAX_NESTING = 100  # no schema of ours is deeper than 20
 # `[2001:db8::]`: go-yaml, hence Kubernetes, takes an IPv6 address in a flow list bare; libyaml does not.
 _BARE_IPV6 = re.compile(r"(?<=[\[,\s])([0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:./]*)(?=\s*[,\]])")
 
@@ -48,9 +51,11 @@ class Document(Value, frozen=True):
 
     def load(self) -> Any:
         """The document's value. Raises InvalidYaml."""
+        if _nested_too_deep(self.text):
+            raise InvalidYaml(f"nested more than {_MAX_NESTING} deep", self.first_line)
         try:
             value = loads(self.text)
-        except InvalidYamlError as error:
+        except ValueError as error:
             value = self._load_quoted(error)
         return _merged(value) if _MERGE_KEY in self.text else value
 
@@ -68,16 +73,17 @@ class Document(Value, frozen=True):
             line, node = found
         return self.offset + line + 1
 
-    def _load_quoted(self, refusal: InvalidYamlError) -> Any:
+    def _load_quoted(self, refusal: ValueError) -> Any:
         """A second try with bare IPv6 addresses in quotes. Raises InvalidYaml for the first refusal."""
         try:
             return loads(_quote_ipv6(self.text))
-        except InvalidYamlError:
+        except ValueError:
             raise _syntax_error(str(refusal), self) from refusal
 
 
 def split_documents(text: str) -> Iterator[Document]:
     """The documents of a file that hold anything but comments."""
+    text = text.removeprefix("\ufeff")
     start = offset = 0
     for marker in _MARKER.finditer(text):
         yield from _document(text[start : marker.start()], offset)
@@ -99,6 +105,20 @@ def _document(text: str, offset: int) -> Iterator[Document]:
     lines = (line.lstrip() for line in text.splitlines())
     if any(line and not line.startswith(("#", "%")) for line in lines):
         yield Document(text, offset)
+
+
+def _nested_too_deep(text: str) -> bool:
+    """The parser needs time in the square of the depth before it gives up on text like `[[[[...`."""
+    if text.count("[") + text.count("{") <= _MAX_NESTING:
+        return False
+    depth = deepest = 0
+    for found in _NESTING.finditer(text):
+        if (mark := found.group()) in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif mark in "]}":
+            depth -= 1
+    return deepest > _MAX_NESTING
 
 
 def _quote_ipv6(text: str) -> str:

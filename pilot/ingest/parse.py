@@ -90,10 +90,18 @@ class _Reader:
     def read(self, document: Document) -> None:
         value = self._load(document)
         if isinstance(value, Mapping) and value.get("kind") in _LIST_KINDS:
-            for index, item in enumerate(value.get("items") or []):
-                self._read_object(item, _Place(self._source, document, ("items", index)))
+            self._read_list(value.get("items"), document)
         elif value is not None:
             self._read_object(value, _Place(self._source, document, ()))
+
+    def _read_list(self, items: Any, document: Document) -> None:
+        if not isinstance(items, list):
+            self._unreadable = True
+            fault = Fault(("items",), f"Invalid value: {quoted(items)}: must be a list")
+            self._diagnostics.append(_Place(self._source, document, ()).diagnose(fault, Severity.ERROR))
+            return
+        for index, item in enumerate(items):
+            self._read_object(item, _Place(self._source, document, ("items", index)))
 
     def read_mesh_config(self, document: Document, key: ObjectKey) -> None:
         if (value := self._load(document)) is None:

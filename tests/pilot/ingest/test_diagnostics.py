@@ -75,6 +75,8 @@ def test_all_faults_of_a_document_are_found_at_once_with_their_places() -> None:
         ),
         ("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspce: {}", "spce", 'unknown field "spce"'),
         ("apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: []", "spec", "must be an object"),
+        ("apiVersion: v1\nkind: List\nitems: 3", "items", "must be a list"),
+        ("? [a]\n: b", "", "invalid YAML"),
     ],
 )
 def test_documents_that_are_no_objects_of_ours(text: str, path: str, message: str) -> None:

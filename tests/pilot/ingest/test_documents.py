@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import Any
 
 import pytest
@@ -80,6 +81,7 @@ def test_a_repeated_key_is_an_error() -> None:
         ),
         ("a: &a {x: 1}\nb: &b {x: 2, y: 2}\nc: {<<: [*a, *b]}\n", {"x": 1, "y": 2}),
         ("addresses: [1.2.3.4, 2001:db8::, ::1]\n", {"addresses": ["1.2.3.4", "2001:db8::", "::1"]}),
+        ("\ufeff{}\n", {}),
         ('%YAML 1.2\n---\n{"json": true}\n', {"json": True}),
     ],
 )
@@ -87,6 +89,26 @@ def test_what_kubernetes_understands(text: str, value: dict[str, Any]) -> None:
     (document,) = split_documents(text)
     loaded = document.load()
     assert loaded == value or loaded["c"] == value
+
+
+@pytest.mark.parametrize("text", ["a: " + "[" * 100_000, "{a: " * 100_000, "- " * 100_000, '"' + "[" * 9])
+def test_hostile_nesting_is_refused_in_no_time(text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(InvalidYaml):
+        Document(text).load()
+    assert time.process_time() - started < 2
+
+
+def test_brackets_in_text_nest_nothing() -> None:
+    brackets = "[{" * 200
+    text = f"double: \"{brackets}\"\nsingle: '{brackets}'\n# {brackets}\nlist: [{'[], ' * 200}]\n"
+    assert len(Document(text).load()["list"]) == 200
+
+
+def test_an_alias_bomb_is_refused() -> None:
+    levels = "".join(f"l{i + 1}: &l{i + 1} [{', '.join([f'*l{i}'] * 10)}]\n" for i in range(9))
+    with pytest.raises(InvalidYaml):
+        Document("l0: &l0 [x, x, x]\n" + levels).load()
 
 
 def test_null_is_absence_and_keys_are_strings() -> None:

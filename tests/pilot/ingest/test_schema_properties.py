@@ -11,8 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from meshloom.pilot.ingest.diagnostic import Fault
-from meshloom.pilot.ingest.kinds import KINDS
+from meshloom.pilot.ingest.kinds import KINDS, Kind
+from meshloom.pilot.ingest.parse import parse_text
 from meshloom.pilot.ingest.schema import Mismatch, convert, to_plain
+from meshloom.pilot.model.build import build_model
+from meshloom.pilot.store.text import dump_yaml
 from msgspec import inspect
 
 SPECS = [kind.spec for kind in KINDS.values()]
@@ -62,7 +65,7 @@ def broken(draw: Callable[[st.SearchStrategy[Any]], Any], value: Any) -> Any:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_what_fits_is_typed_and_can_be_written_and_read_back(spec: type, data: st.DataObject) -> None:
     plain = data.draw(values(inspect.type_info(spec)))
@@ -71,7 +74,7 @@ def test_what_fits_is_typed_and_can_be_written_and_read_back(spec: type, data: s
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_what_does_not_fit_is_explained_field_by_field(spec: type, data: st.DataObject) -> None:
     plain = broken(data.draw, data.draw(values(inspect.type_info(spec))))
@@ -91,3 +94,23 @@ def test_every_spec_is_frozen() -> None:
     for spec in SPECS:
         assert issubclass(spec, msgspec.Struct)
         assert spec.__struct_config__.frozen
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_no_document_makes_the_reader_fail(kind: Kind, data: st.DataObject) -> None:
+    spec = data.draw(values(inspect.type_info(kind.spec)))
+    spec = broken(data.draw, spec) if data.draw(st.booleans()) else spec
+    version = f"{kind.group}/{kind.versions[0]}" if kind.group else kind.versions[0]
+    header = {"apiVersion": version, "kind": kind.name, "metadata": {"name": "generated"}}
+    content = spec if kind.flat and isinstance(spec, dict) else {"spec": spec}
+    text = dump_yaml({**content, **header})
+
+    parsed = parse_text(text, "generated.yaml")
+
+    assert parsed.has_errors or len(parsed.accepted) >= 1
+    for diagnostic in parsed.diagnostics:
+        assert 1 <= diagnostic.line <= text.count("\n")
+        assert diagnostic.path or diagnostic.message.startswith("invalid YAML")
+    build_model(accepted.object for accepted in parsed.accepted)
