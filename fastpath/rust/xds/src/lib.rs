@@ -18,7 +18,7 @@ mod walk;
 mod wire;
 
 pub use messages::{envoy, udpa, xds};
-pub use prost_types::{Any, Duration, Struct, Value, value};
+pub use prost_types::{Any, Duration, ListValue, Struct, Value, value};
 pub use walk::{Reason, Refusal, refusals};
 
 /// The full name of the message in an `Any`: what follows the last `/` of its type URL.

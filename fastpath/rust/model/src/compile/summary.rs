@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::path::{At, Invalid};
-use super::update::{Compiled, Kind, Rejected, compile};
+use super::update::{Compiled, Kind, Rejected, compile, own_name};
 use crate::address::Address;
 use crate::cluster::{DnsTarget, EndpointSource};
 
@@ -55,8 +55,10 @@ pub struct DnsSummary {
 
 /// Compiles a resource by itself, which changes nothing, and says what it asks for; or what is wrong with it.
 ///
-/// `bytes` is the content of the `Any`. `name` is the name the resource travels under.
+/// `bytes` is the content of the `Any`. `name` is the name the resource travels under; empty is its own.
 pub fn summarise(type_url: &str, name: &str, bytes: &[u8]) -> Result<ResourceSummary, Vec<Rejected>> {
+    let own = own_name(bytes);
+    let name = if name.is_empty() { own.as_str() } else { name };
     let reject = |found: Vec<Invalid>| {
         let rejected = |Invalid { path, reason }| Rejected {
             type_url: type_url.to_owned(),

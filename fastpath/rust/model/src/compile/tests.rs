@@ -1,1 +1,11 @@
+//! Tests of the compilers, by kind of resource.
 
+mod access_log;
+mod cluster;
+mod endpoint;
+mod hcm;
+mod listener;
+mod route;
+mod support;
+mod tls;
+mod update;

@@ -247,6 +247,16 @@ pub(super) fn compile(
     })
 }
 
+/// The name that a resource gives itself: in every kind of resource it is field 1.
+pub(super) fn own_name(bytes: &[u8]) -> String {
+    #[derive(Clone, PartialEq, ::prost::Message)]
+    struct Named {
+        #[prost(string, tag = "1")]
+        name: String,
+    }
+    Named::decode(bytes).unwrap_or_default().name
+}
+
 fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, Invalid> {
     M::decode(bytes).map_err(|error| At::ROOT.refuse(error))
 }

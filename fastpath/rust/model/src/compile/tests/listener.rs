@@ -1,0 +1,138 @@
+use meshloom_xds::envoy::config::core::v3 as core;
+use meshloom_xds::envoy::config::listener::v3 as proto;
+use meshloom_xds::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
+
+use super::support::{any, apply, chain, listener_of, manager, refusal, socket};
+use crate::compile::types::{self, LISTENER};
+use crate::filter_chain::{ConnectionFacts, NetworkFilter};
+use crate::listener::Listener;
+
+fn compiled(message: &proto::Listener) -> std::sync::Arc<Listener> {
+    let outcome = apply(LISTENER, "l", message);
+    assert_eq!(outcome.rejected, []);
+    std::sync::Arc::clone(&outcome.snapshot.listeners["l"])
+}
+
+fn tcp_chain(proxy: &tcp::TcpProxy) -> proto::FilterChain {
+    let filter = proto::Filter { name: "tcp".to_owned(), typed_config: Some(any(types::TCP_PROXY, proxy)) };
+    proto::FilterChain { filters: vec![filter], ..Default::default() }
+}
+
+fn tcp_to(cluster: &str) -> tcp::TcpProxy {
+    let specifier = tcp::tcp_proxy::ClusterSpecifier::Cluster(cluster.to_owned());
+    tcp::TcpProxy { stat_prefix: "t".to_owned(), cluster_specifier: Some(specifier), ..Default::default() }
+}
+
+fn for_tls(mut chain: proto::FilterChain, names: &[&str]) -> proto::FilterChain {
+    chain.filter_chain_match = Some(proto::FilterChainMatch {
+        transport_protocol: "tls".to_owned(),
+        server_names: names.iter().map(|name| (*name).to_owned()).collect(),
+        ..Default::default()
+    });
+    chain
+}
+
+#[test]
+fn chains_are_chosen_by_server_name_and_the_default_takes_the_rest() {
+    let mut message = listener_of(vec![
+        for_tls(tcp_chain(&tcp_to("a")), &["A.example"]),
+        for_tls(tcp_chain(&tcp_to("b")), &["*.example"]),
+    ]);
+    message.default_filter_chain = Some(chain(&manager()));
+    let listener = compiled(&message);
+    let facts = |server_name| ConnectionFacts {
+        destination: None,
+        server_name,
+        transport_protocol: "tls",
+        application_protocols: &[],
+        direct_source: None,
+        source: None,
+    };
+    let position = |server_name| {
+        let chosen = listener.chain(&facts(server_name)).unwrap();
+        listener.chains().position(|chain| std::sync::Arc::ptr_eq(chain, chosen))
+    };
+
+    assert_eq!(position("a.example"), Some(0));
+    assert_eq!(position("x.example"), Some(1));
+    assert_eq!(position("other"), Some(2));
+}
+
+#[test]
+fn the_tls_inspector_is_added_where_a_chain_needs_it() {
+    assert!(compiled(&listener_of(vec![for_tls(tcp_chain(&tcp_to("a")), &[])])).filters.tls_inspector);
+    assert!(!compiled(&listener_of(vec![tcp_chain(&tcp_to("a"))])).filters.tls_inspector);
+}
+
+#[test]
+fn a_chain_without_filters_closes_its_connections() {
+    let listener = compiled(&listener_of(vec![proto::FilterChain::default()]));
+
+    assert!(matches!(listener.chains().next().unwrap().filter, NetworkFilter::Close));
+}
+
+#[test]
+fn tcp_clusters_are_drawn_by_weight() {
+    use tcp::tcp_proxy::weighted_cluster::ClusterWeight;
+    let entry = |name: &str, weight| ClusterWeight { name: name.to_owned(), weight };
+    let weighted =
+        |second| tcp::tcp_proxy::WeightedCluster { clusters: vec![entry("a", 2), entry("b", second)] };
+    let mut proxy = tcp_to("a");
+    proxy.cluster_specifier = Some(tcp::tcp_proxy::ClusterSpecifier::WeightedClusters(weighted(1)));
+    let listener = compiled(&listener_of(vec![tcp_chain(&proxy)]));
+    let NetworkFilter::Tcp(made) = &listener.chains().next().unwrap().filter else { panic!() };
+
+    let picks: Vec<_> = (0..6).map(|random| made.pick(random) == made.pick(0)).collect();
+
+    assert_eq!(picks, [true, true, false, true, true, false]);
+    proxy.cluster_specifier = Some(tcp::tcp_proxy::ClusterSpecifier::WeightedClusters(weighted(0)));
+    let path = refusal(LISTENER, "l", &listener_of(vec![tcp_chain(&proxy)])).0;
+    assert_eq!(path, "filter_chains[0].filters[0].typed_config.weighted_clusters.clusters[1].weight");
+}
+
+#[test]
+fn several_addresses_share_one_listener() {
+    let mut message = listener_of(vec![tcp_chain(&tcp_to("a"))]);
+    message.additional_addresses = vec![proto::AdditionalAddress { address: Some(socket("::1", 81)) }];
+    message.tcp_backlog_size = Some(128);
+
+    let listener = compiled(&message);
+
+    let addresses: Vec<_> = listener.sockets().map(|socket| socket.to_string()).collect();
+    assert_eq!(
+        (addresses, listener.backlog),
+        (vec!["127.0.0.1:8080".to_owned(), "[::1]:81".to_owned()], 128)
+    );
+}
+
+#[test]
+fn faults_are_refused_by_path() {
+    let refused = |change: fn(&mut proto::Listener)| {
+        let mut message = listener_of(vec![tcp_chain(&tcp_to("a")), for_tls(tcp_chain(&tcp_to("b")), &[])]);
+        change(&mut message);
+        refusal(LISTENER, "l", &message).0
+    };
+
+    assert_eq!(refused(|message| message.filter_chains.clear()), "filter_chains");
+    assert_eq!(refused(|message| message.address = None), "address");
+    assert_eq!(refused(|message| message.filter_chains[1].filter_chain_match = None), "filter_chains[1]");
+    assert_eq!(
+        refused(|message| message.address = Some(socket("0.0.0.0", 70_000))),
+        "address.socket_address.port_value"
+    );
+    let udp = |message: &mut proto::Listener| {
+        let mut address = socket("0.0.0.0", 53);
+        if let Some(core::address::Address::SocketAddress(socket)) = &mut address.address {
+            socket.protocol = core::socket_address::Protocol::Udp as i32;
+        }
+        message.address = Some(address);
+    };
+    assert_eq!(refused(udp), "address.socket_address.protocol");
+    assert_eq!(
+        refused(|message| {
+            message.filter_chains[1].filter_chain_match.as_mut().unwrap().server_names =
+                vec!["a.*".to_owned()];
+        }),
+        "filter_chains[1].filter_chain_match.server_names[0]"
+    );
+}
