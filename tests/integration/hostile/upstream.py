@@ -1,0 +1,84 @@
+"""An upstream that judges every byte it is sent, and answers as it is told to."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import socketserver
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.integration.hostile.strict import Malformed, Message, Truncated, read_request
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Bytes to send back, and what becomes of the connection then."""
+
+    data: bytes
+    then: Literal["keep", "close", "reset"] = "keep"
+
+
+def echo(request: Message) -> Reply:
+    """Says which request this answers, so that a crossed answer shows."""
+    body = f"{request.start} {len(request.body)}".encode()
+    return Reply(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+
+
+Script = Callable[[Message], Reply]
+
+
+@dataclass
+class Upstream:
+    """Listens on 127.0.0.1 until closed."""
+
+    script: Script = echo
+    requests: list[Message] = field(default_factory=list)
+    truncated: int = 0
+    # What no proxy may send.
+    violations: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        upstream = self
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                with contextlib.suppress(ConnectionError):
+                    upstream.serve(self.request)
+
+        class Server(socketserver.ThreadingTCPServer):
+            daemon_threads = True
+            request_queue_size = 256
+            block_on_close = False
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port: int = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection.makefile("rb") as stream:
+            while True:
+                try:
+                    request = read_request(stream)
+                except Malformed as fault:
+                    self.violations.append(str(fault))
+                    return
+                except Truncated:
+                    self.truncated += 1
+                    return
+                if request is None:
+                    return
+                self.requests.append(request)
+                reply = self.script(request)
+                connection.sendall(reply.data)
+                if reply.then == "reset":
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                if reply.then != "keep":
+                    return
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
