@@ -6,6 +6,7 @@ import contextlib
 import os
 import signal
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from meshloom.meshproxy.control import Message
@@ -43,6 +44,10 @@ class Fleet:
     @property
     def restarts(self) -> int:
         return sum(worker.restarts for worker in self.workers)
+
+    def any_alive(self) -> bool:
+        """Whether there still is a process that serves, when nobody tells us any more."""
+        return any(worker.pid and Path(f"/proc/{worker.pid}").exists() for worker in self.workers)
 
     def end_orphans(self) -> None:
         """Ask workers whose arbiter is gone to drain and end: nobody else will."""

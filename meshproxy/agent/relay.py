@@ -20,6 +20,7 @@ class Relay:
     def __init__(self, fd: int) -> None:
         self._channel = Channel(socket.socket(fileno=fd))
         self.connected = True
+        self.lost = asyncio.Event()
 
     def attach(self, hear: Callable[[Message], None]) -> None:
         """Hand what arrives to `hear`, on the running loop."""
@@ -60,6 +61,7 @@ class Relay:
         if not self.connected:
             return
         self.connected = False
+        self.lost.set()
         loop = asyncio.get_running_loop()
         loop.remove_reader(self._channel.fileno())
         loop.remove_writer(self._channel.fileno())

@@ -16,6 +16,8 @@ from meshloom.runtime.address import Address
 from meshloom.runtime.http import serve_http
 from meshloom.runtime.log import Log
 
+LOOK_AGAIN_S = 1.0
+
 log = Log("agent")
 
 
@@ -24,13 +26,14 @@ async def run_services(agent: Agent, telemetry: list[int], ended: asyncio.Event)
     regions = [Region.map(fd) for fd in telemetry]
     for fd in telemetry:
         os.close(fd)
-    reporting = _start_report(agent, regions)
+    beside = [asyncio.create_task(_leave_when_alone(agent, ended), name="leave-when-alone")]
+    beside += _start_report(agent, regions)
     try:
         await _serve_admin(agent, View.of(agent, regions), ended)
     finally:
-        if reporting is not None:
-            reporting.cancel()
-            await asyncio.gather(reporting, return_exceptions=True)
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 async def _serve_admin(agent: Agent, view: View, ended: asyncio.Event) -> None:
@@ -52,9 +55,17 @@ def _tell_address(path: str, bound: Address) -> None:
         draft.replace(path)
 
 
-def _start_report(agent: Agent, regions: list[Region]) -> asyncio.Task[None] | None:
+async def _leave_when_alone(agent: Agent, ended: asyncio.Event) -> None:
+    """An arbiter that was killed leaves us with its workers; the last of them to go takes us along."""
+    await agent.relay.lost.wait()
+    while agent.fleet.any_alive():
+        await asyncio.sleep(LOOK_AGAIN_S)
+    ended.set()
+
+
+def _start_report(agent: Agent, regions: list[Region]) -> list[asyncio.Task[None]]:
     metadata = agent.bootstrap.node.metadata.fields
     if METADATA_KEY not in metadata:  # asking for it would put it there
-        return None
+        return []
     reporter = Reporter(metadata[METADATA_KEY].string_value, agent.bootstrap.node.id, regions)
-    return asyncio.create_task(reporter.run(), name="telemetry-report")
+    return [asyncio.create_task(reporter.run(), name="telemetry-report")]
