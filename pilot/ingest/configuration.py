@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from meshloom.pilot.ingest.analysis import analyse
 from meshloom.pilot.ingest.diagnostic import Diagnostic, Severity
 from meshloom.pilot.ingest.files import FileSource
 from meshloom.pilot.ingest.mesh_config import MESH_CONFIG_KIND
@@ -90,6 +91,7 @@ class Configuration:
         self._lock = asyncio.Lock()
         self._stored_views: dict[ObjectKey, View] = {}
         self._held: dict[ObjectKey, Held] = {}
+        self._chosen: Mapping[ObjectKey, Accepted] = {}
         self._diagnostics: tuple[Diagnostic, ...] = ()
         # Microseconds: two runs of Pilot never count the same numbers.
         self._revision = int(now().timestamp() * 1_000_000)
@@ -158,6 +160,8 @@ class Configuration:
             if any(d.severity is Severity.ERROR for d in diagnostics):
                 refused = dict.fromkeys(parsed.rejected, Outcome.REJECTED)
                 return Applied({**outcomes, **refused}, diagnostics)
+            given = {a.object.key: a for a in parsed.accepted}
+            told = [d for d in analyse({**self._chosen, **given}) if d.object in given]
             drafts = {
                 a.object.key: dump_yaml(self._stamped(a))
                 for a in written
@@ -166,7 +170,7 @@ class Configuration:
             if drafts and not dry_run:
                 await asyncio.to_thread(self._store.put, drafts)
                 await self._refresh(await asyncio.to_thread(self._store.poll))
-        return Applied(outcomes, diagnostics)
+        return Applied(outcomes, (*diagnostics, *told))
 
     async def delete(self, keys: Sequence[ObjectKey]) -> Deleted:
         """Removes applied objects. One that a file declares too is in force again as the file has it."""
@@ -210,7 +214,9 @@ class Configuration:
                 previous = self._stored_views.get(key, View())
                 self._stored_views[key] = next_view(previous, parse_text(item.text, item.source))
         applied = (self._stored_views[key] for key in sorted(self._stored_views))
-        chosen, self._diagnostics = merge_views((*applied, *(self._files.views if self._files else ())))
+        chosen, diagnostics = merge_views((*applied, *(self._files.views if self._files else ())))
+        self._diagnostics = (*diagnostics, *analyse(chosen))
+        self._chosen = chosen
         self._replace(chosen)
 
     def _replace(self, chosen: Mapping[ObjectKey, Accepted]) -> None:
@@ -238,13 +244,13 @@ class Configuration:
         held = self._held.get(accepted.object.key)
         if held is None:
             return Outcome.CREATED
-        known = Accepted(held.object, held.document)
-        same = _without_stamp(_named(known)) == _without_stamp(_named(accepted))
+        key = accepted.object.key
+        same = _without_stamp(_named(key, held.document)) == _without_stamp(_named(key, accepted.document))
         return Outcome.UNCHANGED if same else Outcome.CONFIGURED
 
     def _stamped(self, accepted: Accepted) -> Mapping[str, Any]:
         """The document with its namespace and, as Kubernetes does, its time of creation."""
-        document = _named(accepted)
+        document = _named(accepted.object.key, accepted.document)
         held = self._held.get(accepted.object.key)
         known = _metadata(held.document).get("creationTimestamp") if held else None
         stamp = known or self._now().astimezone(UTC).isoformat().replace("+00:00", "Z")
@@ -272,13 +278,11 @@ def _metadata(document: Mapping[str, Any]) -> dict[str, Any]:
     return dict(document.get("metadata") or {})
 
 
-def _named(accepted: Accepted) -> Mapping[str, Any]:
+def _named(key: ObjectKey, document: Mapping[str, Any]) -> Mapping[str, Any]:
     """The document with its namespace spelt out, so that it means the same wherever it is read."""
-    namespace = accepted.object.key.namespace
-    if not namespace:
-        return accepted.document
-    metadata = _metadata(accepted.document)
-    return {**accepted.document, "metadata": {**metadata, "namespace": namespace}}
+    if not key.namespace:
+        return document
+    return {**document, "metadata": {**_metadata(document), "namespace": key.namespace}}
 
 
 def _without_stamp(document: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from meshloom.pilot.ingest.diagnostic import Diagnostic, Fault, Path, Severity, render_path
+from meshloom.pilot.ingest.diagnostic import Diagnostic, Fault, Severity
 from meshloom.pilot.ingest.documents import Document, InvalidYaml, split_documents
 from meshloom.pilot.ingest.kinds import KINDS, NOT_YET, Kind
 from meshloom.pilot.ingest.mesh_config import (
@@ -16,6 +16,7 @@ from meshloom.pilot.ingest.mesh_config import (
     MESH_CONFIG_KIND,
     parse_mesh_config,
 )
+from meshloom.pilot.ingest.place import Place
 from meshloom.pilot.ingest.schema import Mismatch, convert, nearest, quoted, unknown_names
 from meshloom.pilot.ingest.unimplemented import unimplemented
 from meshloom.pilot.model.base import MeshObject, Namespace, ObjectKey, Origin, Value
@@ -29,10 +30,11 @@ _LIST_KINDS = ("List",)
 
 
 class Accepted(Value, frozen=True):
-    """An object that may enter the model, and the document it was read from."""
+    """An object that may enter the model, the document it was read from, and where that is."""
 
     object: AnyObject
     document: Mapping[str, Any]
+    place: Place
 
 
 class Parsed(Value, frozen=True, kw_only=True):
@@ -92,28 +94,30 @@ class _Reader:
         if isinstance(value, Mapping) and value.get("kind") in _LIST_KINDS:
             self._read_list(value.get("items"), document)
         elif value is not None:
-            self._read_object(value, _Place(self._source, document, ()))
+            self._read_object(value, Place(self._source, document, ()))
 
     def _read_list(self, items: Any, document: Document) -> None:
         if not isinstance(items, list):
             self._unreadable = True
             fault = Fault(("items",), f"Invalid value: {quoted(items)}: must be a list")
-            self._diagnostics.append(_Place(self._source, document, ()).diagnose(fault, Severity.ERROR))
+            self._diagnostics.append(Place(self._source, document, ()).diagnose(fault, Severity.ERROR))
             return
         for index, item in enumerate(items):
-            self._read_object(item, _Place(self._source, document, ("items", index)))
+            self._read_object(item, Place(self._source, document, ("items", index)))
 
     def read_mesh_config(self, document: Document, key: ObjectKey) -> None:
         if (value := self._load(document)) is None:
             return
-        place = _Place(self._source, document, ())
+        place = Place(self._source, document, ())
         config, errors, warnings = parse_mesh_config(value)
         self._diagnostics += [place.diagnose(fault, Severity.ERROR, key) for fault in errors]
         self._diagnostics += [place.diagnose(fault, Severity.WARNING, key) for fault in warnings]
         if config is None:
             self._rejected.add(key)
         else:
-            self._accepted.append(Accepted(MeshObject(key=key, spec=config, origin=place.origin), value))
+            self._accepted.append(
+                Accepted(MeshObject(key=key, spec=config, origin=place.origin), value, place)
+            )
 
     def _load(self, document: Document) -> Any:
         """None for text that is no YAML, which is on record then."""
@@ -131,7 +135,7 @@ class _Reader:
             )
             return None
 
-    def _read_object(self, value: Any, place: _Place) -> None:
+    def _read_object(self, value: Any, place: Place) -> None:
         if not isinstance(value, Mapping):
             self._unreadable = True
             fault = Fault((), f"a document must be an object, found {quoted(value)}")
@@ -145,7 +149,7 @@ class _Reader:
             return
         self._read_known(value, _kind_of(value), place)
 
-    def _read_known(self, value: Mapping[str, Any], kind: Kind, place: _Place) -> None:
+    def _read_known(self, value: Mapping[str, Any], kind: Kind, place: Place) -> None:
         try:
             metadata = convert(value.get("metadata") or {}, ObjectMeta)
         except Mismatch as error:
@@ -170,36 +174,11 @@ class _Reader:
             return
         for fault in _warnings(value, spec, kind):
             self._diagnostics.append(place.diagnose(fault, Severity.WARNING, key))
-        self._accepted.append(Accepted(_object(key, spec, metadata, place.origin), value))
+        self._accepted.append(Accepted(_object(key, spec, metadata, place.origin), value, place))
         if isinstance(spec, ConfigMap) and key.name == CONFIG_MAP_NAME and CONFIG_MAP_KEY in spec.data:
             line = place.document.line_of((*place.prefix, "data", CONFIG_MAP_KEY))
             inner = Document(spec.data[CONFIG_MAP_KEY], offset=line)
             self.read_mesh_config(inner, ObjectKey(MESH_CONFIG_KIND, key.namespace, key.name))
-
-
-class _Place(Value, frozen=True):
-    """Where an object is: a document of a source, and the path to it there (for items of a List)."""
-
-    source: str
-    document: Document
-    prefix: Path
-
-    @property
-    def origin(self) -> Origin:
-        line = self.document.line_of(self.prefix) if self.prefix else self.document.first_line
-        return Origin(self.source, line)
-
-    def diagnose(self, fault: Fault, severity: Severity, key: ObjectKey | None = None) -> Diagnostic:
-        path = (*self.prefix, *fault.path)
-        return Diagnostic(
-            severity=severity,
-            source=self.source,
-            line=self.document.line_of(path) if path else self.document.first_line,
-            message=fault.message,
-            path=render_path(path),
-            hint=fault.hint,
-            object=key,
-        )
 
 
 def _kind_faults(value: Mapping[str, Any]) -> Iterator[tuple[Severity, Fault]]:
