@@ -15,10 +15,9 @@ from tests.support.proxies import running
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """`plain` forwards everything; `guarded` answers 403 by itself below /admin, with paths normalised."""
+    """The proxy normalises paths, answers 403 by itself below /admin, and forwards everything else."""
 
-    plain: int
-    guarded: int
+    port: int
     upstream: Upstream
 
 
@@ -28,13 +27,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     upstream = Upstream()
     everything = route({"prefix": "/"}, {"cluster": "upstream", "timeout": "5s"})
     admin = direct({"path_separated_prefix": "/admin"}, 403, "guarded")
-    plain = http_listener("plain", [virtual_host(everything)])
-    guarded = http_listener(
-        "guarded", [virtual_host(admin, everything)], normalize_path=True, merge_slashes=True
-    )
-    bootstrap = static([plain, guarded], [cluster("upstream", upstream.port)])
+    hosts = [virtual_host(admin, everything)]
+    listener = http_listener("edge", hosts, normalize_path=True, merge_slashes=True)
+    bootstrap = static([listener], [cluster("upstream", upstream.port)])
     with running("meshproxy", bootstrap, folder) as proxy:
-        yield Stage(proxy.port("plain"), proxy.port("guarded"), upstream)
+        yield Stage(proxy.port("edge"), upstream)
     upstream.close()
 
 

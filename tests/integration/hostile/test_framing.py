@@ -11,7 +11,7 @@ from tests.integration.hostile.strict import Message
 
 def forwarded(stage: Stage, data: bytes, *, method: str = "GET") -> Message:
     """The one request that reached the upstream, after a 200 for it."""
-    answers = converse(stage.plain, [data], expect=1, methods=[method])
+    answers = converse(stage.port, [data], expect=1, methods=[method])
     assert answers.statuses == [200]
     assert stage.upstream.violations == []
     (request,) = stage.upstream.requests
@@ -43,7 +43,7 @@ def test_trailers_cannot_become_fields_of_the_head_or_of_the_next_request(stage:
     assert request.value("host") == "a"
     assert request.value("authorization") is None
     assert "6.6.6.6" not in (request.value("x-forwarded-for") or "")
-    assert_unharmed(stage.plain, stage.upstream)
+    assert_unharmed(stage.port, stage.upstream)
 
 
 def test_an_absolute_target_decides_the_host(stage: Stage) -> None:
@@ -80,26 +80,26 @@ def test_a_nominated_length_still_frames_the_body(stage: Stage) -> None:
 
 def test_h2c_is_not_switched_to(stage: Stage) -> None:
     lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
-    answers = converse(stage.plain, [get(lines)], expect=1)
+    answers = converse(stage.port, [get(lines)], expect=1)
     assert 101 not in answers.statuses
     assert all(request.value("upgrade") is None for request in stage.upstream.requests)
 
 
 def test_pipelined_requests_are_answered_in_order(stage: Stage) -> None:
     data = b"".join(get("", target=f"/p{n}") for n in range(20))
-    answers = converse(stage.plain, [data], expect=20)
+    answers = converse(stage.port, [data], expect=20)
     assert [m.body for m in answers.messages] == [f"('GET', '/p{n}') 0".encode() for n in range(20)]
 
 
 def test_a_bad_request_behind_a_good_one_does_not_spoil_its_answer(stage: Stage) -> None:
-    answers = converse(stage.plain, [get("") + b"BAD\r\n\r\n" + get("", target="/never")], expect=3)
+    answers = converse(stage.port, [get("") + b"BAD\r\n\r\n" + get("", target="/never")], expect=3)
     assert answers.statuses == [200, 400]
     assert answers.closed
     assert [request.start for request in stage.upstream.requests] == [("GET", "/")]
 
 
 def test_nothing_is_read_behind_connection_close(stage: Stage) -> None:
-    answers = converse(stage.plain, [get("Connection: close\r\n") + get("", target="/never")], expect=2)
+    answers = converse(stage.port, [get("Connection: close\r\n") + get("", target="/never")], expect=2)
     assert answers.statuses == [200]
     assert answers.closed
     assert [request.start for request in stage.upstream.requests] == [("GET", "/")]
@@ -116,21 +116,21 @@ def test_nothing_is_read_behind_connection_close(stage: Stage) -> None:
     ids=["length", "between chunks", "in a chunk", "before the end"],
 )
 def test_a_body_cut_short_is_never_a_whole_request_upstream(stage: Stage, data: bytes) -> None:
-    answers = converse(stage.plain, [data], expect=1, ends=True)
+    answers = converse(stage.port, [data], expect=1, ends=True)
     assert 200 not in answers.statuses
     assert stage.upstream.requests == []
-    assert_unharmed(stage.plain, stage.upstream)
+    assert_unharmed(stage.port, stage.upstream)
 
 
 @pytest.mark.parametrize(
     "target", ["/x/../admin", "/x/%2e%2e/admin", "/%61dmin", "//admin", "/./admin/x", "http://h/admin"]
 )
 def test_another_spelling_of_a_guarded_path_is_guarded(stage: Stage, target: str) -> None:
-    answers = converse(stage.guarded, [get("", target=target)], expect=1)
+    answers = converse(stage.port, [get("", target=target)], expect=1)
     assert answers.statuses in ([403], [400], [307])
     assert stage.upstream.requests == []
 
 
 def test_upstream_gets_the_path_that_was_judged(stage: Stage) -> None:
-    converse(stage.guarded, [get("", target="/a//b/../c?x=/../y")], expect=1)
+    converse(stage.port, [get("", target="/a//b/../c?x=/../y")], expect=1)
     assert [request.start for request in stage.upstream.requests] == [("GET", "/a/c?x=/../y")]

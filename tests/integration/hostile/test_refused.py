@@ -18,7 +18,7 @@ def test_hostile_requests_are_refused_and_nothing_follows(
 ) -> None:
     wrong = [fault for case in cases if (fault := judge(stage, case, step))]
     assert wrong == []
-    assert_unharmed(stage.plain, stage.upstream)
+    assert_unharmed(stage.port, stage.upstream)
 
 
 def judge(stage: Stage, case: Case, step: int) -> str | None:
@@ -27,7 +27,7 @@ def judge(stage: Stage, case: Case, step: int) -> str | None:
     head, rest = case.data[:400], case.data[400:]
     pieces = [head[at : at + step] for at in range(0, len(head), step)] if step else [head]
     before = len(stage.upstream.requests)
-    answers = converse(stage.plain, [*pieces, rest], expect=1)
+    answers = converse(stage.port, [*pieces, rest], expect=1)
     problems = []
     if len(answers.statuses) != 1 or answers.statuses[0] not in case.statuses:
         problems.append(f"answered {answers.statuses}, wanted one of {sorted(case.statuses)}")

@@ -17,8 +17,8 @@ def ask(stage: Stage, reply: Reply, *, method: str = "GET", target: str = "/bad"
     """One request that is answered with `reply`; every other one is echoed."""
     stage.upstream.script = lambda request: reply if request.start[1] == target else echo(request)  # type: ignore[index]
     data = f"{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode()
-    answers = converse(stage.plain, [data], expect=1, methods=[method])
-    assert_unharmed(stage.plain, stage.upstream)
+    answers = converse(stage.port, [data], expect=1, methods=[method])
+    assert_unharmed(stage.port, stage.upstream)
     return answers
 
 
@@ -146,5 +146,5 @@ def test_the_script_sees_whole_messages(stage: Stage) -> None:
     stage.upstream.script = lambda request: seen.append(request) or echo(request)  # type: ignore[func-returns-value]
     body = b"x" * 300_000
     data = b"POST /big HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-    assert converse(stage.plain, [data], expect=1).statuses == [200]
+    assert converse(stage.port, [data], expect=1).statuses == [200]
     assert seen[0].body == body
