@@ -1,4 +1,4 @@
-"""One meshproxy in front of one judging upstream, for all tests of a module."""
+"""One meshproxy in front of one judging upstream, for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Stage:
     upstream: Upstream
 
 
-@pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     folder: Path = tmp_path_factory.mktemp("hostile")
     upstream = Upstream()
     everything = route({"prefix": "/"}, {"cluster": "upstream", "timeout": "5s"})
@@ -35,10 +35,11 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     upstream.close()
 
 
-@pytest.fixture(autouse=True)
-def fresh(stage: Stage) -> None:
-    """Each test starts with an upstream that echoes and has seen nothing."""
-    stage.upstream.script = echo
-    stage.upstream.requests.clear()
-    stage.upstream.violations.clear()
-    stage.upstream.truncated = 0
+@pytest.fixture
+def stage(edge: Stage) -> Stage:
+    """The proxy, with an upstream that echoes and has seen nothing."""
+    edge.upstream.script = echo
+    edge.upstream.requests.clear()
+    edge.upstream.violations.clear()
+    edge.upstream.truncated = 0
+    return edge
