@@ -67,6 +67,9 @@ test: setup peers ## every test
 bench: setup peers ## micro-benchmarks; bench/README.md names the others
 	pytest -q bench --benchmark-only
 
+fuzz: ## fuzz the codecs, a minute each target; needs a C++ compiler
+	fastpath/rust/fuzz/run.sh 60
+
 demo: setup ## the whole mesh on the shop example
 	@meshloom demo
 
