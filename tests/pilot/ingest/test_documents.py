@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from meshloom.pilot.ingest.documents import Document, InvalidYaml, normalised, split_documents
 from meshloom.pilot.store.text import dump_yaml
@@ -133,12 +133,14 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text("abcdefXYZ", min_size=1), VALUES, max_size=4))
 def test_what_is_written_is_read_back(value: dict[str, Any]) -> None:
     documents = list(split_documents(dump_yaml(value)))
     assert (documents[0].load() if documents else {}) == value
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 @example("\r0")
 def test_no_text_makes_the_reader_fail_otherwise(text: str) -> None:

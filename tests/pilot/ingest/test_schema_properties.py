@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from meshloom.pilot.ingest.diagnostic import Fault
 from meshloom.pilot.ingest.kinds import KINDS, Kind
@@ -20,6 +20,8 @@ from msgspec import inspect
 
 SPECS = [kind.spec for kind in KINDS.values()]
 TEXT = st.text(string.ascii_letters + "-./*", max_size=6)
+# Drawing a large schema on a busy machine takes its time.
+CALM = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 JUNK = st.sampled_from([None, True, "text", -1, 70000, 1.5, [], {}, ["x"], {"x": 1}, "0s", "5s"])
 
 
@@ -65,7 +67,7 @@ def broken(draw: Callable[[st.SearchStrategy[Any]], Any], value: Any) -> Any:
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
-@settings(max_examples=15)
+@CALM
 @given(data=st.data())
 def test_what_fits_is_typed_and_can_be_written_and_read_back(spec: type, data: st.DataObject) -> None:
     plain = data.draw(values(inspect.type_info(spec)))
@@ -74,7 +76,7 @@ def test_what_fits_is_typed_and_can_be_written_and_read_back(spec: type, data: s
 
 
 @pytest.mark.parametrize("spec", SPECS, ids=lambda spec: spec.__name__)
-@settings(max_examples=20)
+@CALM
 @given(data=st.data())
 def test_what_does_not_fit_is_explained_field_by_field(spec: type, data: st.DataObject) -> None:
     plain = broken(data.draw, data.draw(values(inspect.type_info(spec))))
@@ -97,7 +99,7 @@ def test_every_spec_is_frozen() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS.values(), ids=lambda kind: kind.name)
-@settings(max_examples=20)
+@CALM
 @given(data=st.data())
 def test_no_document_makes_the_reader_fail(kind: Kind, data: st.DataObject) -> None:
     spec = data.draw(values(inspect.type_info(kind.spec)))
