@@ -364,10 +364,11 @@ fn watch_signals() -> io::Result<UnixStream> {
     Ok(read)
 }
 
-/// Each client connection may need one upstream; the rest is for listeners, logs and the control channel.
+/// Most clients are idle at any time and share pooled upstreams, so a quarter of the descriptors is kept for those, for
+/// listeners, logs and the control channel.
 fn max_connections(settings: &Settings) -> usize {
     let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    let by_files = usize::try_from(files.saturating_sub(64) * 2 / 5).unwrap_or(usize::MAX).max(16);
+    let by_files = usize::try_from(files.saturating_sub(64) / 4 * 3).unwrap_or(usize::MAX).max(16);
     match settings.max_connections {
         0 => by_files.min(50_000),
         limit => by_files.min(limit as usize),
