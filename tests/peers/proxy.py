@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,6 +119,10 @@ class Run:
     sds_socket: Path | None = None
 
 
+RUNS = (Run("envoy", delta=False), Run("envoy", delta=True), Run("meshproxy", delta=True))
+RUN_NAMES = tuple(f"{run.kind}-{'delta' if run.delta else 'sotw'}" for run in RUNS)
+
+
 @contextlib.asynccontextmanager
 async def running_proxy(
     node: Node, pilot_port: int, folder: Path, run: Run = Run()
@@ -171,3 +175,13 @@ async def _ready(proxy: DataPlane) -> None:
                     if answer.status == 200:
                         return
             await asyncio.sleep(0.02)
+
+
+async def eventually(check: Callable[[], Awaitable[bool]], what: str, within: float = 10.0) -> None:
+    """A client that has acknowledged may take a moment more until its workers act on it."""
+    try:
+        async with asyncio.timeout(within):
+            while not await check():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not within {within} s: {what}") from None

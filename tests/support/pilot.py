@@ -53,6 +53,10 @@ class Mesh:
     def model(self) -> MeshModel:
         return build_model(self.objects.values(), self.workloads)
 
+    def pushed(self, kind: str) -> float:
+        """Responses of a type (`cds`, ...) sent so far, to everybody."""
+        return self.metrics.pushes.labels(type=kind)._value.get()  # type: ignore[no-any-return]
+
     def refusals(self) -> Sequence[str]:
         """What connected clients said no to."""
         return [

@@ -1,4 +1,4 @@
-"""The real Envoy as an ingress gateway of our Pilot: Istio's sample gateway, TLS in its forms, redirects."""
+"""The real Envoy and our own proxy as ingress gateways of our Pilot: Istio's sample, TLS, redirects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from meshloom.auth.spiffe import Identity
 
 from tests.peers.bookinfo import platform, rules, running_bookinfo
 from tests.peers.identity import make_authority
-from tests.peers.proxy import Node, Run, pod_ip, running_proxy
+from tests.peers.proxy import RUN_NAMES, RUNS, Node, Run, eventually, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
 
 GATEWAY = Identity("cluster.local", "istio-system", "gateway")
@@ -51,6 +51,20 @@ class Edge:
         async with self.http.get(url, headers={"host": host}, ssl=context, server_hostname=host) as answer:
             return answer.status, await answer.text()
 
+    async def is_open(self, port: int) -> bool:
+        try:
+            _reader, writer = await asyncio.open_connection(self.ip, port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async def until_open(self, port: int) -> None:
+        async def check() -> bool:
+            return await self.is_open(port)
+
+        await eventually(check, f"port {port} open")
+
     async def settled(self) -> None:
         async with asyncio.timeout(10):
             while any(s.sync != "SYNCED" for c in self.mesh.hub.connections.values() for s in c.statuses()):
@@ -58,14 +72,14 @@ class Edge:
                 await asyncio.sleep(0.01)
 
 
-@pytest.fixture(params=[False, True], ids=["sotw", "delta"])
+@pytest.fixture(params=RUNS, ids=RUN_NAMES)
 async def edge(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Edge]:
     async with _edge(tmp_path, request.param) as running:
         yield running
 
 
 @asynccontextmanager
-async def _edge(folder: Path, delta: bool) -> AsyncIterator[Edge]:
+async def _edge(folder: Path, run: Run) -> AsyncIterator[Edge]:
     ip = pod_ip()
     metadata = {
         "LABELS": {"istio": "ingressgateway"},
@@ -77,7 +91,7 @@ async def _edge(folder: Path, delta: bool) -> AsyncIterator[Edge]:
     async with running_pilot() as mesh, running_bookinfo() as app, aiohttp.ClientSession() as http:
         await mesh.run(app.workloads.values())
         await mesh.apply(platform(), rules("bookinfo-gateway"))
-        async with running_proxy(node, mesh.port, folder, Run(delta=delta)):
+        async with running_proxy(node, mesh.port, folder, run):
             yield Edge(mesh, ip, http)
 
 
@@ -119,13 +133,10 @@ async def test_a_gateway_port_that_closes_is_gone(edge: Edge) -> None:
     await edge.mesh.delete(gateway)
     await edge.settled()
 
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await edge.get("/productpage")
-            except aiohttp.ClientConnectorError:
-                break
-            await asyncio.sleep(0.05)
+    async def closed() -> bool:
+        return not await edge.is_open(8080)
+
+    await eventually(closed, "port 8080 closed")
 
 
 async def test_tls_with_certificate_files(edge: Edge, tmp_path: Path) -> None:
@@ -136,6 +147,7 @@ async def test_tls_with_certificate_files(edge: Edge, tmp_path: Path) -> None:
     files = f"{{mode: SIMPLE, serverCertificate: {tmp_path}/tls.crt, privateKey: {tmp_path}/tls.key}}"
     await edge.mesh.apply(_gateway("HTTPS", files), ROUTE)
     await edge.settled()
+    await edge.until_open(8443)
 
     status, body = await edge.get_tls("shop.example", _trusting(authority))
     assert (status, "details-" in body) == (200, True)
@@ -145,19 +157,27 @@ async def test_tls_with_a_secret_that_is_replaced(edge: Edge) -> None:
     old, new = make_authority(), make_authority()
     await edge.mesh.apply(_secret(old), _gateway("HTTPS", "{mode: SIMPLE, credentialName: shop}"), ROUTE)
     await edge.settled()
+    await edge.until_open(8443)
     assert (await edge.get_tls("shop.example", _trusting(old)))[0] == 200
 
     await edge.mesh.apply(_secret(new))
     await edge.settled()
-    async with aiohttp.ClientSession() as fresh:
-        edge.http = fresh
-        assert (await edge.get_tls("shop.example", _trusting(new)))[0] == 200
+
+    async def new_certificate() -> bool:
+        async with aiohttp.ClientSession() as edge.http:
+            try:
+                return (await edge.get_tls("shop.example", _trusting(new)))[0] == 200
+            except aiohttp.ClientConnectorCertificateError:
+                return False
+
+    await eventually(new_certificate, "the new certificate")
 
 
 async def test_plaintext_is_redirected_to_https(edge: Edge) -> None:
     await edge.mesh.apply(_gateway("HTTP", "{httpsRedirect: true}", port=80))
     await edge.settled()
 
+    await edge.until_open(8081)
     assert await edge.get("/a?b", "shop.example", 8081) == (301, "https://shop.example/a?b")
     assert (await edge.get("/", "other.example", 8081))[0] == 404
 

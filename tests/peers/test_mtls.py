@@ -1,7 +1,8 @@
-"""Two real Envoys as sidecars of our Pilot speak mutual TLS to each other, with identities of our CA."""
+"""Two sidecars of our Pilot, each the real Envoy or our own, speak mutual TLS with identities of our CA."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,7 +11,6 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from meshloom.auth.ca.authority import Authority
 from meshloom.auth.spiffe import Identity
 from meshloom.pilot.model.base import Namespace
 from meshloom.pilot.model.mesh import TlsMode, Workload, WorkloadPort
@@ -21,6 +21,7 @@ from meshloom.runtime.http import Request, Response, serve_http
 from tests.peers.identity import make_authority, sds_socket
 from tests.peers.proxy import Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
+from tests.support.proxies import KINDS, Kind
 
 CLIENT = Identity("cluster.local", "default", "front")
 SERVER = Identity("cluster.local", "default", "orders")
@@ -63,7 +64,7 @@ class Pair:
 
 
 @asynccontextmanager
-async def _pair(mode: str, folder: Path) -> AsyncIterator[Pair]:
+async def _pair(mode: str, kinds: Kinds, folder: Path) -> AsyncIterator[Pair]:
     async def answer(request: Request) -> Response:
         return Response(json.dumps(dict(request.headers)).encode(), content_type="application/json")
 
@@ -75,8 +76,15 @@ async def _pair(mode: str, folder: Path) -> AsyncIterator[Pair]:
         await mesh.run([_orders(server_ip)])
         await mesh.apply(ORDERS, peer_authentication(mode))
         ports = {"MESHLOOM_APP_PORTS": {"8080": str(app)}}
-        for identity, ip, metadata in ((SERVER, server_ip, ports), (CLIENT, client_ip, {})):
-            await stack.enter_async_context(_sidecar(mesh, authority, identity, ip, metadata, folder))
+        for identity, ip, metadata, kind in (
+            (SERVER, server_ip, ports, kinds[1]),
+            (CLIENT, client_ip, {}, kinds[0]),
+        ):
+            account = identity.service_account
+            node = Node("sidecar", ip, account, "default", {"SERVICE_ACCOUNT": account, **metadata})
+            socket = await stack.enter_async_context(sds_socket(authority, identity))
+            run = Run(kind, delta=True, sds_socket=socket)
+            await stack.enter_async_context(running_proxy(node, mesh.port, folder, run))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Pair(mesh, folder, client_ip, server_ip, http)
 
@@ -93,26 +101,13 @@ def _orders(address: str) -> Workload:
     )
 
 
-@asynccontextmanager
-async def _sidecar(
-    mesh: Mesh,
-    authority: Authority,
-    identity: Identity,
-    ip: str,
-    metadata: Mapping[str, object],
-    folder: Path,
-) -> AsyncIterator[DataPlane]:
-    account = identity.service_account
-    node = Node("sidecar", ip, f"{account}-v1", "default", {"SERVICE_ACCOUNT": account, **metadata})
-    async with (
-        sds_socket(authority, identity) as socket,
-        running_proxy(node, mesh.port, folder, Run(delta=True, sds_socket=socket)) as proxy,
-    ):
-        yield proxy
+Kinds = tuple[Kind, Kind]
+pairs = pytest.mark.parametrize("kinds", list(itertools.product(KINDS, KINDS)), ids="-to-".join)
 
 
-async def test_a_permissive_workload_takes_both_and_knows_who_calls(tmp_path: Path) -> None:
-    async with _pair("PERMISSIVE", tmp_path) as pair:
+@pairs
+async def test_a_permissive_workload_takes_both_and_knows_who_calls(kinds: Kinds, tmp_path: Path) -> None:
+    async with _pair("PERMISSIVE", kinds, tmp_path) as pair:
         status, seen = await pair.call()
 
         assert status == 200
@@ -122,15 +117,17 @@ async def test_a_permissive_workload_takes_both_and_knows_who_calls(tmp_path: Pa
         assert pair.mesh.refusals() == []
 
 
-async def test_a_strict_workload_closes_plaintext_connections(tmp_path: Path) -> None:
-    async with _pair("STRICT", tmp_path) as pair:
+@pairs
+async def test_a_strict_workload_closes_plaintext_connections(kinds: Kinds, tmp_path: Path) -> None:
+    async with _pair("STRICT", kinds, tmp_path) as pair:
         assert (await pair.call())[0] == 200
         with pytest.raises(aiohttp.ClientConnectionError):
             await pair.call_in_plaintext()
 
 
-async def test_without_mutual_tls_nobody_is_known(tmp_path: Path) -> None:
-    async with _pair("DISABLE", tmp_path) as pair:
+@pairs
+async def test_without_mutual_tls_nobody_is_known(kinds: Kinds, tmp_path: Path) -> None:
+    async with _pair("DISABLE", kinds, tmp_path) as pair:
         status, seen = await pair.call()
         assert status == 200
         assert "x-forwarded-client-cert" not in seen
