@@ -144,11 +144,9 @@ fn bad_request(error: DecodeError) -> LocalReply {
 
 /// The upstream failed before it answered.
 fn before_headers(status: u16, flag: ResponseFlag, reason: &str, transport: &str) -> LocalReply {
-    let mut body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
     let mut details = reason.replace(' ', "_");
     if !transport.is_empty() {
-        body.push_str(", transport failure reason: ");
-        body.push_str(transport);
         details.push('|');
         details.push_str(&transport.replace(' ', "_"));
     }
@@ -192,10 +190,10 @@ mod tests {
 
     #[test]
     fn a_refused_connection_says_why() {
-        let reply = Failure::ConnectFailed { reason: "delayed connect error: 111".into() }.reply();
+        let reply = Failure::ConnectFailed { reason: "delayed connect error: Connection refused".into() }.reply();
         assert_eq!(
             reply.details,
-            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_111}"
+            "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"
         );
     }
 }

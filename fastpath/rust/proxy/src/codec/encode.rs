@@ -78,6 +78,10 @@ pub(crate) fn request_head(out: &mut Vec<u8>, request: &Request) -> Sender {
     Sender::of(request.body)
 }
 
+fn may_have_body(status: u16) -> bool {
+    !matches!(status, 100..=199 | 204 | 304)
+}
+
 fn expects_body(method: Method) -> bool {
     !matches!(
         method,
@@ -112,6 +116,10 @@ pub(crate) fn response_head(out: &mut Vec<u8>, response: &Response, options: Res
     }
     match framing {
         BodyLength::None if !bodiless => writer.framing(BodyLength::Length(0)),
+        // The upstream did not say how long it would have been, and a GET would have got it in chunks.
+        BodyLength::None if options.head && options.version == Version::Http11 && may_have_body(response.status) => {
+            writer.framing(BodyLength::Chunked)
+        }
         framing => writer.framing(framing),
     };
     if options.close || ends_by_close {

@@ -206,8 +206,11 @@ fn rewrite_host(exchange: &mut Exchange, rewrite: Option<&HostRewrite>, keep: bo
 
 /// Replaces the authority, and keeps the old one in x-forwarded-host when asked.
 pub(crate) fn set_host(exchange: &mut Exchange, host: &[u8], keep: bool) {
+    let old = exchange.request.authority().to_vec();
+    if !exchange.chain.router.suppress_envoy_headers && *host != *old {
+        exchange.request.fields.set(H::XEnvoyOriginalHost, &old);
+    }
     if keep {
-        let old = exchange.request.authority().to_vec();
         let joined = match exchange.request.fields.joined("x-forwarded-host") {
             Some(list) => [&*list, b",", &*old].concat(),
             None => old,

@@ -38,6 +38,7 @@ impl Engine {
             exchange.response.fields.remove(H::XEnvoyAttemptCount);
             exchange.response.fields.add_number(H::XEnvoyAttemptCount, u64::from(exchange.tries.made));
         }
+        exchange.outcome.status = exchange.response.status;
         if let Some(ops) = exchange.response_ops() {
             self.mutate_response(exchange, &ops);
         }
@@ -242,6 +243,13 @@ impl Engine {
         exchange.outcome.details = Cow::Borrowed("direct_response");
         let body = if matches!(direct.status, 204 | 304) { &[][..] } else { &*direct.body };
         exchange.response.make(direct.status, BodyLength::None);
+        if direct.status == 201 || (300..400).contains(&direct.status) {
+            // Envoy points to what was asked for.
+            let request = &exchange.request;
+            let scheme = request.scheme.as_str().as_bytes();
+            let location = [scheme, b"://", request.authority(), request.target()].concat();
+            exchange.response.fields.add(H::Location, &location);
+        }
         if !body.is_empty() {
             exchange.response.body = BodyLength::Length(body.len() as u64);
             exchange.response.fields.add(H::ContentType, b"text/plain");

@@ -212,7 +212,8 @@ impl Values for ExchangeValues<'_> {
             Command::UpstreamCluster => self.cluster(false, out),
             Command::UpstreamClusterRaw => self.cluster(true, out),
             Command::UpstreamTransportFailureReason => {
-                text(outcome.upstream_failure.as_deref().map(str::as_bytes), out)
+                let reason = outcome.upstream_failure.as_deref().map(|reason| reason.replace(' ', "_"));
+                text(reason.as_deref().map(str::as_bytes), out)
             }
             Command::DownstreamTls(field) => self.downstream_tls(*field, out),
             Command::DownstreamRemoteAddress(part) => address(Some(exchange.client.address), *part, out),

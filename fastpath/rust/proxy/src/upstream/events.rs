@@ -133,8 +133,8 @@ impl Engine {
             if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
                 cluster.stats.cx_connect_fail.inc();
             }
-            let code = error.raw_os_error().unwrap_or_default();
-            return UpstreamFate::Fail(Failure::ConnectFailed { reason: format!("delayed connect error: {code}").into() });
+            let reason = format!("delayed connect error: {}", describe(&error));
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() });
         }
         upstream.connecting = false;
         upstream.local = local_address(upstream.io.fd());
@@ -463,8 +463,10 @@ fn local_address_unset() -> std::net::SocketAddr {
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0)
 }
 
+/// The system's words for an error, without its number.
 fn describe(error: &std::io::Error) -> String {
-    error.raw_os_error().map_or_else(|| error.to_string(), |code| code.to_string())
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl TransportError {
