@@ -269,6 +269,13 @@ fn heads_are_written_to_the_byte() {
 }
 
 #[test]
+fn a_rewritten_target_stays_one_target() {
+    let mut out = Vec::new();
+    HeadWriter::request(&mut out, b"GET", b"/a b#c\r\n\xc3\xa9%20", Version::Http11).end();
+    assert_eq!(out, b"GET /a%20b%23c%0D%0A%C3%A9%20 HTTP/1.1\r\n\r\n");
+}
+
+#[test]
 fn framing_becomes_what_the_other_version_can_say() {
     assert_eq!(BodyLength::Chunked.towards(Version::Http10), BodyLength::UntilClose);
     assert_eq!(BodyLength::UntilClose.towards(Version::Http11), BodyLength::Chunked);

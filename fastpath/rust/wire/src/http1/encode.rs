@@ -30,11 +30,12 @@ pub struct HeadWriter<'o> {
 }
 
 impl<'o> HeadWriter<'o> {
-    /// `method` and `target` are taken from a parsed head, or are rewritten targets without SP and control characters.
+    /// `method` is taken from a parsed head. `target` may also be what a rewrite made of one: a byte that may not stand in
+    /// a target is percent-encoded, since a space would end it early and make the rest something else.
     pub fn request(out: &'o mut Vec<u8>, method: &[u8], target: &[u8], version: Version) -> Self {
         out.extend_from_slice(method);
         out.push(b' ');
-        out.extend_from_slice(target);
+        push_target(out, target);
         out.push(b' ');
         out.extend_from_slice(version.as_str().as_bytes());
         out.extend_from_slice(b"\r\n");
@@ -152,6 +153,23 @@ impl ChunkHead {
     pub fn as_bytes(&self) -> &[u8] {
         self.bytes.get(usize::from(self.start)..).unwrap_or_default()
     }
+}
+
+fn push_target(out: &mut Vec<u8>, target: &[u8]) {
+    if scan::target_end(target, 0) == target.len() {
+        return out.extend_from_slice(target);
+    }
+    for byte in target.iter().copied() {
+        match chars::is_target(byte) {
+            true => out.push(byte),
+            false => out.extend([b'%', upper_hex(byte >> 4), upper_hex(byte & 0xf)]),
+        }
+    }
+}
+
+/// Percent escapes are written in upper case (RFC 3986 2.1).
+const fn upper_hex(nibble: u8) -> u8 {
+    hex_digit(nibble as u64).to_ascii_uppercase()
 }
 
 const fn hex_digit(nibble: u64) -> u8 {
