@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,6 +18,7 @@ from tests.support.shared import shared_data
 
 COPIES = {"productpage": ("v1",), "reviews": ("v1", "v2", "v3"), "ratings": ("v1",), "details": ("v1", "v2")}
 PORT = 9080
+SLOW = "/slow"  # takes half a second
 
 
 def rules(name: str) -> str:
@@ -50,6 +52,8 @@ async def _copy(service: str, version: str, tls_mode: TlsMode) -> AsyncIterator[
     name, address = f"{service}-{version}", pod_ip()
 
     async def answer(request: Request) -> Response:
+        if request.path == SLOW:
+            await asyncio.sleep(0.5)
         seen = {"served_by": name, "path": request.path, "headers": dict(request.headers)}
         return Response(json.dumps(seen).encode(), content_type="application/json")
 

@@ -13,6 +13,7 @@ from meshloom.pilot.model.mesh_config import MeshConfig
 from meshloom.pilot.model.virtual_service import (
     Destination,
     DirectResponse,
+    Headers,
     HttpRedirect,
     HttpRoute,
     MirrorPolicy,
@@ -50,8 +51,13 @@ class Forwarding:
 
 
 def apply_action(made: route_components_pb2.Route, rule: HttpRoute, to: Forwarding) -> None:
-    """Fills in the action and the header operations of `made`, whose match is there already."""
-    apply_headers(made, rule.headers)
+    """Fills in the action and the header operations of `made`, whose match is there already.
+
+    A destination's operations come after its rule's, so that they win. Envoy runs those of weighted clusters
+    before the route's, whatever the table says, so there the rule's stand beside them.
+    """
+    if len(rule.route) < 2:
+        apply_headers(made, rule.headers)
     if rule.redirect is not None:
         made.redirect.CopyFrom(_redirect(rule.redirect, to.port))
     elif rule.direct_response is not None:
@@ -59,7 +65,7 @@ def apply_action(made: route_components_pb2.Route, rule: HttpRoute, to: Forwardi
     else:
         made.route.CopyFrom(_forward(rule, to))
         if len(rule.route) == 1:
-            apply_headers(made, rule.route[0].headers)  # after the rule's, so that they win
+            apply_headers(made, rule.route[0].headers)
 
 
 def default_forward(cluster: str, to: Forwarding) -> route_components_pb2.RouteAction:
@@ -100,13 +106,16 @@ def _split(made: route_components_pb2.RouteAction, rule: HttpRoute, to: Forwardi
     if not shares:
         made.cluster = names.BLACK_HOLE
     for share in shares:
-        made.weighted_clusters.clusters.append(_weighted(share, to))
+        made.weighted_clusters.clusters.append(_weighted(share, rule.headers, to))
 
 
-def _weighted(share: RouteDestination, to: Forwarding) -> route_components_pb2.WeightedCluster.ClusterWeight:
+def _weighted(
+    share: RouteDestination, rule: Headers | None, to: Forwarding
+) -> route_components_pb2.WeightedCluster.ClusterWeight:
     made = route_components_pb2.WeightedCluster.ClusterWeight(
         name=to.cluster(share.destination), weight=u32(share.weight)
     )
+    apply_headers(made, rule)
     apply_headers(made, share.headers)
     if (authority := authority_of(share.headers)) is not None:
         made.host_rewrite_literal = authority

@@ -33,13 +33,9 @@ def serialised(routes: Iterable[route_components_pb2.Route]) -> tuple[bytes, ...
 
 
 def route_table(name: str, hosts: Sequence[HostDraft]) -> Resource:
-    """Drops domains that an earlier host has: Envoy refuses a table that names one twice (TM-29, semantics
-    8).
-    """
+    """Drops domains that an earlier host has: Envoy refuses a table that names one twice."""
     taken: set[str] = set()
-    # Destinations' header operations come after their rule's, and so win.
-    head = route_pb2.RouteConfiguration(name=name, most_specific_header_mutations_wins=True)
-    parts: list[bytes] = [head.SerializeToString()]
+    parts: list[bytes] = [route_pb2.RouteConfiguration(name=name).SerializeToString()]
     for host in hosts:
         domains = [domain for domain in host.domains if domain.lower() not in taken]
         taken.update(domain.lower() for domain in domains)
