@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from meshloom.cli.demo.report import Report
+from meshloom.cli.local.gateway import OWNER as GATEWAY
 from rich.console import Console
 from rich.table import Table
 
@@ -18,12 +19,18 @@ TITLES = {
 }
 
 
+# Where there is no terminal to measure: a log, a pipe.
+_PLAIN_WIDTH = 110
+
+
 class Screen:
     """Writes to standard error, so that standard output is the JSON and nothing else when that is asked
     for."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._console = Console(stderr=quiet, highlight=False)
+        if not self._console.is_terminal:
+            self._console.width = _PLAIN_WIDTH
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -101,6 +108,8 @@ def _metrics(report: Report, console: Console) -> None:
     for column in ("requests", "errors", "p50 ms", "p99 ms"):
         table.add_column(column, justify="right")
     for edge in report.metrics.edges:
+        if edge["destination"] == "storefront" and edge["source"] != GATEWAY:
+            continue  # our own questions to each proxy during the rollout
         table.add_row(
             f"   {edge['source']}",
             edge["destination"],
