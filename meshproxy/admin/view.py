@@ -40,7 +40,7 @@ class View:
             return "DRAINING"
         if not self.agent.settled:
             return "PRE_INITIALIZING"
-        return "LIVE" if fleet.serving else "INITIALIZING"
+        return "LIVE" if self.agent.live and fleet.serving else "INITIALIZING"
 
     @property
     def connected(self) -> bool:

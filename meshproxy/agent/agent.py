@@ -75,6 +75,9 @@ class Agent:
     _wake: asyncio.TimerHandle | None = None
     _bundle: asyncio.TimerHandle | None = None
     _updates_since_bundle: int = 0
+    _settled_version: int = 0
+    _told: bool = False
+    _live: bool = False
     log_level: str = ""
     started: float = 0.0
 
@@ -106,8 +109,17 @@ class Agent:
             if fresh:
                 # The workers start now, whatever is still to come.
                 self.version += 1
+                self._told = True
+                self._settled_version = self.version
                 self._send_bundle()
             await asyncio.Event().wait()
+
+    @property
+    def live(self) -> bool:
+        """Whether the workers have once had in force everything that was there at the start."""
+        if not self._live and self.settled:
+            self._live = self.fleet.has_applied(self._settled_version)
+        return self._live
 
     # What comes in
 
@@ -189,8 +201,10 @@ class Agent:
             self.store.forget_unwanted()
             self._follow()
         warming = self.store.warming(now)
-        if not warming and self._has_first_listeners(now):
+        if not self.settled and not warming and self._has_first_listeners(now):
             self.settled = True
+            # Told by an earlier agent, the workers have what they have: nothing of ours is awaited.
+            self._settled_version = self.version if self._told else 0
         pending = [until for until in warming.values() if until != float("inf")]
         if not self.settled:
             pending.append(self._listeners_until())
@@ -201,6 +215,7 @@ class Agent:
         if self.version == 0:
             return  # the first bundle has it all
         self.version += 1
+        self._told = True
         self.relay.send({"type": "update", "version": self.version, "listen": list(listen)}, content)
         self._updates_since_bundle += 1
         if self._updates_since_bundle >= BUNDLE_AFTER_UPDATES:
@@ -251,11 +266,15 @@ class Agent:
     def _wake_in(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         when = loop.time() + seconds
-        if self._wake is not None and not self._wake.cancelled() and loop.time() < self._wake.when() <= when:
-            return
         if self._wake is not None:
+            if self._wake.when() <= when:
+                return
             self._wake.cancel()
-        self._wake = loop.call_at(when, self.advance)
+        self._wake = loop.call_at(when, self._on_wake)
+
+    def _on_wake(self) -> None:
+        self._wake = None  # a timer may fire a moment early: it is over all the same
+        self.advance()
 
     # Private parts
 

@@ -41,6 +41,10 @@ class Fleet:
         """Every worker serves."""
         return bool(self.workers) and all(worker.state == "serving" for worker in self.workers)
 
+    def has_applied(self, version: int) -> bool:
+        """Whether every worker has this version, or a later one, in force."""
+        return self.serving and all(self.applied.get(w.slot, 0) >= version for w in self.workers)
+
     @property
     def restarts(self) -> int:
         return sum(worker.restarts for worker in self.workers)
@@ -68,7 +72,9 @@ class Fleet:
             case "draining":
                 self.draining = True
             case "applied":
-                self.applied[header["slot"]] = header["version"]
+                # Messages that carry only sockets have no version of their own.
+                slot = header["slot"]
+                self.applied[slot] = max(header["version"], self.applied.get(slot, 0))
             case "rejected":
                 # The agent compiles with the same code, so this is a fault of ours.
                 self.rejected += 1

@@ -90,7 +90,7 @@ class _Report:
     def __init__(self, documents: Sequence[Document]) -> None:
         # What is given later is merged over what was given before: look there first.
         self._documents = tuple(reversed(documents))
-        self._lines: list[str] = []
+        self._lines: list[tuple[int, str]] = []
 
     def add(self, path: FieldPath, reason: str) -> None:
         for document in self._documents:
@@ -102,12 +102,14 @@ class _Report:
     def add_in(self, document: Document, path: FieldPath, reason: str) -> None:
         line = document.line_of(path)
         where = f"{document.name}:{line}" if line else document.name
-        self._lines.append(f"{where}: {path_text(path)}: {reason}" if path else f"{where}: {reason}")
+        text = f"{where}: {path_text(path)}: {reason}" if path else f"{where}: {reason}"
+        self._lines.append((line or 0, text))
 
     def end(self) -> None:
         """Raises InvalidBootstrap if there was a fault."""
         if self._lines:
-            raise InvalidBootstrap(self._lines)
+            # In the order of the file, as one reads and mends it.
+            raise InvalidBootstrap([text for _, text in sorted(self._lines, key=lambda entry: entry[0])])
 
 
 def _documents(options: Options) -> list[Document]:

@@ -44,10 +44,10 @@ static_resources:
         "b.yaml:3: static_resources.listeners[0].nam: Listener has no field 'nam', did you mean name?",
         "b.yaml:4: static_resources.listeners[0].address.socket_address.portValue: want a whole number, "
         "found 'http' (invalid literal for int() with base 10: 'http')",
-        "b.yaml:9: static_resources.listeners[0].filter_chains[0].filters[0].typed_config.codec_type: "
-        "'HTTP11' is none of AUTO, HTTP1, HTTP2, HTTP3; did you mean HTTP1?",
         "b.yaml:7: static_resources.listeners[0].filter_chains[0].filters[0].typed_config: "
         "only one of routeConfig and rds may be given",
+        "b.yaml:9: static_resources.listeners[0].filter_chains[0].filters[0].typed_config.codec_type: "
+        "'HTTP11' is none of AUTO, HTTP1, HTTP2, HTTP3; did you mean HTTP1?",
         'b.yaml:13: static_resources.clusters[0].connect_timeout: 5 is no Duration (for example "5s" or '
         '"0.25s"): Duration JSON value not a string: 5',
         "b.yaml:14: static_resources.clusters[0].load_assignment: "
