@@ -140,7 +140,11 @@ impl ResponseFlags {
 
     /// The flags of the set, in the order in which a log lists them.
     pub fn iter(self) -> impl Iterator<Item = ResponseFlag> {
-        ResponseFlag::ALL.iter().copied().filter(move |flag| self.has(*flag))
+        // Envoy lists flags as they were set, and that a retry was refused is known before the failure is told.
+        const FIRST: [ResponseFlag; 2] =
+            [ResponseFlag::UpstreamRetryLimitExceeded, ResponseFlag::UpstreamOverflow];
+        let rest = ResponseFlag::ALL.iter().copied().filter(|flag| !FIRST.contains(flag));
+        FIRST.into_iter().chain(rest).filter(move |flag| self.has(*flag))
     }
 
     /// Appends `UH,UF` (or the long names) to a log line; nothing when the set is empty.

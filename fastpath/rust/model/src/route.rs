@@ -25,6 +25,8 @@ pub use table::{RequireTls, RouteTable, VirtualHost};
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::filter::FilterOverrides;
 use crate::headers::HeaderOps;
 use crate::matcher::{HeaderMatcher, QueryMatcher, RequestHead};
@@ -89,7 +91,7 @@ pub enum PathMatcher {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathText {
     /// The text.
-    pub text: Box<[u8]>,
+    pub text: SmallVec<[u8; 24]>,
     /// Compare without regard to the case of ASCII letters.
     pub ignore_case: bool,
 }
@@ -98,7 +100,7 @@ impl PathText {
     /// Prepares a text for comparison.
     pub fn new(text: &str, ignore_case: bool) -> Self {
         let text = if ignore_case { text.to_ascii_lowercase() } else { text.to_owned() };
-        Self { text: text.into_bytes().into(), ignore_case }
+        Self { text: SmallVec::from_slice(text.as_bytes()), ignore_case }
     }
 
     fn equals(&self, other: &[u8]) -> bool {

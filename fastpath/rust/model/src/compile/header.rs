@@ -74,7 +74,7 @@ fn set(value: &core::HeaderValueOption, at: &At<'_>) -> Result<HeaderSet, Invali
         _ => return Err(header_at.refuse("give value or raw_value, not both")),
     };
     Ok(HeaderSet {
-        name: changeable(key, &header_at.field("key"))?,
+        name: settable(key, &header_at.field("key"))?,
         value: template(value, &header_at.field("value"))?,
         action: action(*append, *append_action, at)?,
         keep_empty: *keep_empty_value,
@@ -103,6 +103,21 @@ fn template(text: &str, at: &At<'_>) -> Result<Template, Invalid> {
         return Err(at.refuse("a header's value has no line breaks and no NUL"));
     }
     Template::parse(text).map_err(|error| at.refuse(error))
+}
+
+/// What the proxy writes itself, from what it understood, and for its own hop. A second Content-Length or
+/// Transfer-Encoding beside its own would let two parsers disagree on where a message ends.
+const WRITTEN_BY_THE_PROXY: [&str; 7] =
+    ["connection", "content-length", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+
+fn settable(name: &str, at: &At<'_>) -> Result<HeaderName, Invalid> {
+    let name = changeable(name, at)?;
+    match WRITTEN_BY_THE_PROXY.contains(&name.as_str()) {
+        true => {
+            Err(at.refuse("framing and connection headers are the proxy's own; nobody else may set them"))
+        }
+        false => Ok(name),
+    }
 }
 
 /// Pseudo-headers and Host are not headers that a route may change; they have fields of their own.

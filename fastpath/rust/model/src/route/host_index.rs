@@ -6,10 +6,13 @@ use smallvec::SmallVec;
 
 use super::prefix_tree::PrefixTree;
 
+/// A host name; most fit where they are looked for, which spares a cache miss.
+type Name = SmallVec<[u8; 32]>;
+
 /// Positions of virtual hosts by domain. Case of ASCII letters does not matter.
 #[derive(Clone, Debug)]
 pub struct HostIndex {
-    exact: HashMap<Box<[u8]>, usize>,
+    exact: HashMap<Name, usize>,
     /// `*.foo` is filed as `oof.`.
     suffixes: PrefixTree<usize>,
     prefixes: PrefixTree<usize>,
@@ -57,7 +60,7 @@ impl HostIndexBuilder {
 
     pub(crate) fn build(self) -> HostIndex {
         HostIndex {
-            exact: self.exact,
+            exact: self.exact.into_iter().map(|(name, host)| (Name::from_slice(&name), host)).collect(),
             suffixes: PrefixTree::new(self.suffixes),
             prefixes: PrefixTree::new(self.prefixes),
             any: self.any,

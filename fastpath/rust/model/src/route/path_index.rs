@@ -14,9 +14,23 @@ use super::prefix_tree::PrefixTree;
 /// Positions of routes, ascending.
 type Positions = Box<[u32]>;
 
+/// So few routes are tried one after the other faster than looked up.
+const FEW: u32 = 4;
+
 /// Positions of routes by path.
 #[derive(Clone, Debug)]
-pub struct PathIndex {
+pub struct PathIndex(Kind);
+
+#[derive(Clone, Debug)]
+enum Kind {
+    /// Every one of so many routes may match.
+    Scan(u32),
+    /// Only some may.
+    Lookup(Box<Lookup>),
+}
+
+#[derive(Clone, Debug)]
+struct Lookup {
     by_case: Half,
     without_case: Half,
 }
@@ -32,15 +46,32 @@ impl PathIndex {
     /// Files the paths of routes, given in the order of the configuration.
     pub fn new<'m>(paths: impl IntoIterator<Item = &'m PathMatcher>) -> Self {
         let (mut by_case, mut without_case) = (HalfBuilder::default(), HalfBuilder::default());
+        let mut count = 0;
         for (position, path) in (0u32..).zip(paths) {
             let half = if ignores_case(path) { &mut without_case } else { &mut by_case };
             half.add(position, path);
+            count = position + 1;
         }
-        Self { by_case: by_case.build(), without_case: without_case.build() }
+        match count <= FEW {
+            true => Self(Kind::Scan(count)),
+            false => Self(Kind::Lookup(Box::new(Lookup {
+                by_case: by_case.build(),
+                without_case: without_case.build(),
+            }))),
+        }
     }
 
     /// Asks `test` about the positions that may match, in ascending order, until it has an answer.
     pub fn find<T>(&self, path: &[u8], mut test: impl FnMut(usize) -> Option<T>) -> Option<T> {
+        match &self.0 {
+            Kind::Scan(count) => (0..*count as usize).find_map(test),
+            Kind::Lookup(lookup) => lookup.find(path, &mut test),
+        }
+    }
+}
+
+impl Lookup {
+    fn find<T>(&self, path: &[u8], test: &mut impl FnMut(usize) -> Option<T>) -> Option<T> {
         let mut lists: SmallVec<[&[u32]; 8]> = SmallVec::new();
         self.by_case.collect(path, &mut lists);
         if !self.without_case.is_empty() {

@@ -4,6 +4,8 @@
 //! with form one chain: one binary search finds where `path` would stand, and the chain starts at or above the text
 //! before that place. (If `q` is a prefix of `path`, everything sorted between `q` and `path` begins with `q` too.)
 
+use smallvec::SmallVec;
+
 /// A set of texts, each with a value.
 #[derive(Clone, Debug)]
 pub(super) struct PrefixTree<V> {
@@ -12,7 +14,7 @@ pub(super) struct PrefixTree<V> {
 
 #[derive(Clone, Debug)]
 struct Node<V> {
-    text: Box<[u8]>,
+    text: SmallVec<[u8; 24]>,
     parent: Option<u32>,
     value: V,
 }
@@ -20,8 +22,10 @@ struct Node<V> {
 impl<V> PrefixTree<V> {
     /// Texts must be different from each other.
     pub(super) fn new(texts: impl IntoIterator<Item = (Box<[u8]>, V)>) -> Self {
-        let mut nodes: Vec<Node<V>> =
-            texts.into_iter().map(|(text, value)| Node { text, parent: None, value }).collect();
+        let mut nodes: Vec<Node<V>> = texts
+            .into_iter()
+            .map(|(text, value)| Node { text: SmallVec::from_slice(&text), parent: None, value })
+            .collect();
         nodes.sort_by(|a, b| a.text.cmp(&b.text));
         let mut chain: Vec<u32> = Vec::new();
         for position in 0..nodes.len() {

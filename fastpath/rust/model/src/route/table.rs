@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::{HostIndex, PathIndex, Route, split_path};
 use crate::ids::RouteTableName;
 use crate::matcher::RequestHead;
@@ -62,7 +64,7 @@ pub struct VirtualHost {
     pub domains: Box<[Box<str>]>,
     /// Whether plain HTTP is sent to HTTPS.
     pub require_tls: RequireTls,
-    routes: Box<[Arc<Route>]>,
+    routes: SmallVec<[Arc<Route>; 2]>,
     index: PathIndex,
 }
 
@@ -85,7 +87,7 @@ impl VirtualHost {
         routes: Box<[Arc<Route>]>,
     ) -> Self {
         let index = PathIndex::new(routes.iter().map(|route| &route.matcher.path));
-        Self { name, domains, require_tls, routes, index }
+        Self { name, domains, require_tls, routes: routes.into_vec().into(), index }
     }
 
     /// The first route, in the order of the configuration, that takes the request.

@@ -313,6 +313,18 @@ fn faults_are_refused_by_path() {
 }
 
 #[test]
+fn nobody_but_the_proxy_frames_messages_or_speaks_of_the_connection() {
+    use core::header_value_option::HeaderAppendAction as Action;
+    for name in ["Content-Length", "transfer-encoding", "connection", "TE", "upgrade", "keep-alive"] {
+        let mut route = route_to("a");
+        route.response_headers_to_add = vec![value(Action::AppendIfExistsOrAdd, name, "5")];
+        let (path, reason) = refusal(ROUTE_TABLE, "r", &table("r", vec![route]));
+        assert!(path.ends_with("response_headers_to_add[0].header.key"), "{path}");
+        assert!(reason.contains("the proxy's own"), "{name}: {reason}");
+    }
+}
+
+#[test]
 fn domains_that_differ_in_case_only_are_refused() {
     let mut message = table("r", vec![]);
     let mut second = message.virtual_hosts[0].clone();
