@@ -106,7 +106,7 @@ def _body(stream: BinaryIO, fields: tuple[tuple[str, str], ...], *, default: byt
             raise Malformed(f"coding {codings}")
         return _chunks(stream)
     if lengths:
-        if not lengths[0].isascii() or not lengths[0].isdigit():
+        if not lengths[0].isascii() or not lengths[0].isdigit() or len(lengths[0]) > 18:
             raise Malformed(f"length {lengths}")
         return _exactly(stream, int(lengths[0]))
     return stream.read() if default is None else default

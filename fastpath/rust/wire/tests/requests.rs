@@ -458,6 +458,14 @@ fn limits_are_met_exactly() {
 }
 
 #[test]
+fn a_line_may_fill_a_head_whose_size_was_chosen() {
+    let request = with_line(format!("X: {}", "y".repeat(50_000)));
+    assert_eq!(refused(&request), 431);
+    parse_with(&request, &Limits::with_head(96 * 1024, 100)).unwrap();
+    assert_eq!(Limits::with_head(60 * 1024, 100), Limits::default());
+}
+
+#[test]
 fn connection_decides_persistence() {
     let persists = |version: &str, line: &str| {
         accepted(format!("GET / HTTP/{version}\r\nHost: a\r\n{line}\r\n")).keep_alive

@@ -162,11 +162,10 @@ impl HttpChain {
     fn build(manager: &Arc<HttpConnectionManager>, listener: &Listener, cx: &mut BuildContext<'_>) -> Self {
         let mut chain = Self {
             stats: HttpStats::register(cx.telemetry, &manager.stat_prefix),
-            limits: Limits {
-                head_bytes: manager.limits.max_request_headers_bytes,
-                fields: u16::try_from(manager.limits.max_request_headers).unwrap_or(u16::MAX),
-                ..Limits::default()
-            },
+            limits: Limits::with_head(
+                manager.limits.max_request_headers_bytes,
+                u16::try_from(manager.limits.max_request_headers).unwrap_or(u16::MAX),
+            ),
             edge: edge_rules(manager),
             paths: PathRules {
                 normalize: manager.normalization.normalize_path,

@@ -34,11 +34,10 @@ impl Engine {
     pub(crate) fn open_connection(&mut self, host: &Rc<Host>, state: UpstreamState) -> Result<Token, Failure> {
         let Some(cluster) = self.clusters.get_mut(host.cluster) else { return Err(Failure::Internal("no cluster")) };
         let timeout = cluster.spec.connect_timeout;
-        let limits = Limits {
-            head_bytes: cluster.spec.http.max_response_headers_bytes,
-            fields: u16::try_from(cluster.spec.http.max_response_headers).unwrap_or(u16::MAX),
-            ..Limits::default()
-        };
+        let limits = Limits::with_head(
+            cluster.spec.http.max_response_headers_bytes,
+            u16::try_from(cluster.spec.http.max_response_headers).unwrap_or(u16::MAX),
+        );
         let stats = cluster.stats;
         let connecting = match connect(&host.address, None) {
             Ok(connecting) => connecting,

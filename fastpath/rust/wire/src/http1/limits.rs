@@ -33,3 +33,15 @@ impl Default for Limits {
         }
     }
 }
+
+impl Limits {
+    /// The limits for heads of so many bytes and fields, with everything else as by default.
+    ///
+    /// Who sets the size of a head means to let large fields through (tokens, cookies), so a line may fill it then.
+    #[must_use]
+    pub fn with_head(head_bytes: u32, fields: u16) -> Self {
+        let default = Self::default();
+        let line_bytes = if head_bytes == default.head_bytes { default.line_bytes } else { head_bytes };
+        Self { head_bytes, line_bytes, fields, ..default }
+    }
+}
