@@ -86,7 +86,7 @@ def _filters(port: InboundPort, traits: Traits, config: MeshConfig) -> list[list
     if not traits.routes_http(port.protocol):
         return _opaque(port, traits, config)
     settings = HttpSettings(
-        Side.INBOUND, f"inbound_0.0.0.0_{port.number}", traits, config, routes=_routes(port)
+        Side.INBOUND, f"inbound_0.0.0.0_{port.number}", traits, config, routes=_routes(port, traits)
     )
     return [http_filter(settings)]
 
@@ -96,11 +96,12 @@ def _opaque(port: InboundPort, traits: Traits, config: MeshConfig) -> list[liste
     return tcp_filters(name, TcpSettings(Side.INBOUND, name, traits, config))
 
 
-def _routes(port: InboundPort) -> route_pb2.RouteConfiguration:
+def _routes(port: InboundPort, traits: Traits) -> route_pb2.RouteConfiguration:
     """Everything to the workload, without a timeout: the caller's side sets those."""
     route = route_components_pb2.Route(name="default", match=route_components_pb2.RouteMatch(prefix="/"))
     route.route.cluster = names.inbound(port.number)
     route.route.timeout.CopyFrom(duration_pb2.Duration())
-    route.route.max_stream_duration.grpc_timeout_header_max.CopyFrom(duration_pb2.Duration())
+    if not traits.own:
+        route.route.max_grpc_timeout.CopyFrom(duration_pb2.Duration())
     host = route_components_pb2.VirtualHost(name=f"inbound|http|{port.number}", domains=["*"], routes=[route])
     return route_pb2.RouteConfiguration(name=names.inbound(port.number), virtual_hosts=[host])

@@ -87,12 +87,18 @@ def _forward(rule: HttpRoute, to: Forwarding) -> route_components_pb2.RouteActio
 
 
 def _limits(made: route_components_pb2.RouteAction, rule: HttpRoute, to: Forwarding) -> None:
-    """No timeout unless the rule has one: Envoy's own default of 15 s is not Istio's."""
+    """No timeout unless the rule has one: Envoy's own default of 15 s is not Istio's.
+
+    `max_stream_duration` is what gRPC's own client reads; Envoy, where it is given, no longer heeds
+    `timeout`. So Envoy gets the older `max_grpc_timeout` for the `grpc-timeout` header, as from Istio; our
+    own proxy, which passes gRPC through, needs neither.
+    """
     limit = duration(rule.timeout) if rule.timeout else duration_pb2.Duration()
     made.timeout.CopyFrom(limit)
-    made.max_stream_duration.grpc_timeout_header_max.CopyFrom(limit)
-    if to.traits.grpc and rule.timeout:
-        made.max_stream_duration.max_stream_duration.CopyFrom(limit)  # gRPC knows no other timeout
+    if to.traits.grpc:
+        made.max_stream_duration.max_stream_duration.CopyFrom(limit)
+    elif not to.traits.own:
+        made.max_grpc_timeout.CopyFrom(limit)
     retries = retry_policy(rule.retries, to.config.default_http_retry_policy)
     if retries is not None:
         made.retry_policy.CopyFrom(retries)
