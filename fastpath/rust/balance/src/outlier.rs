@@ -32,6 +32,8 @@ pub struct OutlierSettings {
     pub base_ejection_time: Duration,
     /// Default 300 s; never below the base.
     pub max_ejection_time: Duration,
+    /// Up to so much longer, drawn for each ejection, so that endpoints do not all return at once. Default 0.
+    pub ejection_jitter: Duration,
     /// Of all endpoints, tested with the candidate counted in: of two endpoints, 10 % is none. Default 10.
     pub max_ejection_percent: u8,
     /// Ejects one endpoint even when the percentage forbids it.
@@ -57,6 +59,7 @@ impl Default for OutlierSettings {
             interval: Duration::from_secs(10),
             base_ejection_time: Duration::from_secs(30),
             max_ejection_time: Duration::from_secs(300),
+            ejection_jitter: Duration::ZERO,
             max_ejection_percent: 10,
             always_eject_one: false,
         }
@@ -111,6 +114,8 @@ struct Host {
     local_errors: u32,
     /// Set while it is out of the rotation.
     ejected_at: Option<Instant>,
+    /// What the jitter came to for the ejection under way.
+    extra: Duration,
     /// Multiplies the ejection time; grows with each ejection and decays with each good sweep.
     times_ejected: u32,
 }
@@ -204,6 +209,8 @@ impl OutlierDetector {
             return Ejection::Tolerate(detector);
         }
         if let Some(host) = self.hosts.get_mut(endpoint.get()) {
+            let jitter = u64::try_from(self.settings.ejection_jitter.as_nanos()).unwrap_or(u64::MAX);
+            host.extra = Duration::from_nanos(random.below(jitter));
             host.eject(now, &self.settings);
             self.ejected += 1;
         }
@@ -273,7 +280,7 @@ impl Host {
             return false;
         };
         let lasts = settings.base_ejection_time.saturating_mul(self.times_ejected).min(settings.longest());
-        if now.saturating_duration_since(since) < lasts {
+        if now.saturating_duration_since(since) < lasts.saturating_add(self.extra) {
             return false;
         }
         self.ejected_at = None;

@@ -129,3 +129,20 @@ fn a_changed_list_keeps_what_was_learnt() {
     );
     assert_eq!(next.ejected(), 1);
 }
+
+#[test]
+fn jitter_makes_ejections_longer_by_different_times() {
+    let jitter = Duration::from_secs(10);
+    let returned = |seed: u64| {
+        let mut bench = Bench::new(
+            2,
+            OutlierSettings { ejection_jitter: jitter, interval: Duration::from_secs(1), ..percent(100) },
+        );
+        bench.random = SplitMix::new(seed);
+        assert_eq!(bench.fail(FIRST), OUT_5XX);
+        (1..=60).find(|_| bench.after(1) == [FIRST])
+    };
+    let seconds: Vec<u32> = (0..50).filter_map(returned).collect();
+    assert!(seconds.iter().all(|second| (30..=40).contains(second)), "{seconds:?}");
+    assert!(seconds.iter().min() < Some(&33) && seconds.iter().max() > Some(&37), "{seconds:?}");
+}

@@ -328,6 +328,7 @@ fn outlier_settings(spec: &OutlierDetection) -> OutlierSettings {
         interval: spec.interval,
         base_ejection_time: spec.base_ejection,
         max_ejection_time: spec.max_ejection,
+        ejection_jitter: spec.max_ejection_jitter,
         max_ejection_percent: u8::try_from(spec.max_ejection_percent).unwrap_or(100),
         always_eject_one: spec.always_eject_one,
     }
