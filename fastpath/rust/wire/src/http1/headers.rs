@@ -23,6 +23,9 @@ pub enum Scope {
     HopByHop,
 }
 
+/// What most heads have at most.
+const ORDINARY_FIELDS: usize = 32;
+
 /// Storage for the fields of a head, made once and used for many messages.
 ///
 /// Fields keep their order. The first field of each [`KnownHeader`] is found without a search.
@@ -42,10 +45,11 @@ impl Default for Headers {
 }
 
 impl Headers {
-    /// Room for 32 fields at first; it grows up to `Limits::fields` when a head needs it, and keeps what it has.
+    /// Takes no memory until it is parsed into; then it grows up to `Limits::fields` as heads need it, and keeps what it
+    /// has. So it may be taken and put back without cost.
     #[must_use]
-    pub fn new() -> Self {
-        Self { fields: Vec::with_capacity(32), first: [0; KnownHeader::COUNT], present: 0, repeated: 0 }
+    pub const fn new() -> Self {
+        Self { fields: Vec::new(), first: [0; KnownHeader::COUNT], present: 0, repeated: 0 }
     }
 
     pub fn clear(&mut self) {
@@ -119,6 +123,12 @@ impl Headers {
             Some(_) => field.id == id,
             None => field.scope == Scope::EndToEnd && field.name.of(buf).eq_ignore_ascii_case(name),
         })
+    }
+
+    /// Forgets the fields and makes room for those of an ordinary head.
+    pub(crate) fn begin(&mut self) {
+        self.clear();
+        self.fields.reserve(ORDINARY_FIELDS);
     }
 
     #[inline]

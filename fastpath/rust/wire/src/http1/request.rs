@@ -79,7 +79,7 @@ impl RequestParser {
         let (line, mut next) = match stage {
             Stage::Fields { line, next } => (line, next),
             Stage::Line => {
-                headers.clear();
+                headers.begin();
                 match request_line(buf, limits)? {
                     Some(started) => started,
                     None => return Ok(None),

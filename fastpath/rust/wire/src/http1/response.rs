@@ -85,7 +85,7 @@ impl ResponseParser {
         let (line, mut next) = match stage {
             Stage::Fields { line, next } => (line, next),
             Stage::Line => {
-                headers.clear();
+                headers.begin();
                 let window = Window::new(buf, 0, limits);
                 match status_line::parse(window.bytes, 0)? {
                     Some(started) => started,
