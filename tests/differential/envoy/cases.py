@@ -298,7 +298,8 @@ FORWARDING = [
     Case(
         "upstreamheaders",
         [route(ANY, "origin")],
-        asks("/set-cookies", "/own-server", "/own-date", "/hop-headers"),
+        # Not /hop-headers: Envoy forwards response fields that Connection names, we do not (RFC 9110 7.6.1).
+        asks("/set-cookies", "/own-server", "/own-date"),
     ),
 ]
 

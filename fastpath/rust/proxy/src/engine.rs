@@ -60,6 +60,8 @@ pub(crate) struct Engine {
     /// Accepted connections at most.
     pub(crate) max_connections: usize,
     pub(crate) draining: bool,
+    /// Some listening sockets are not watched, for want of descriptors.
+    pub(crate) accept_paused: bool,
     pub(crate) connections_made: u64,
     next_second: Millis,
     due: Vec<(TimerKey, Millis)>,
@@ -99,6 +101,7 @@ impl Engine {
             logs: LogSinks::new(),
             max_connections,
             draining: false,
+            accept_paused: false,
             connections_made: 0,
             next_second: Millis(1000),
             due: Vec::new(),
@@ -186,6 +189,10 @@ impl Engine {
             if cluster.next_sweep().is_some_and(|at| at <= now) {
                 cluster.sweep(now, &mut self.rng);
             }
+        }
+        self.resume_accept();
+        if self.draining {
+            self.drain_idle();
         }
         self.server.access_log_dropped.add(self.logs.take_dropped());
         self.server.connections.set(self.downs.len() as u64);

@@ -59,8 +59,19 @@ pub(crate) struct LocalReply {
 }
 
 impl Failure {
-    /// The answer.
-    pub(crate) fn reply(&self) -> LocalReply {
+    /// The answer, after so many attempts.
+    pub(crate) fn reply_after(&self, attempts: u32) -> LocalReply {
+        let reply = self.reply();
+        match reply.body.strip_prefix(BEFORE_HEADERS) {
+            Some(rest) if attempts > 1 => {
+                let body = format!("{BEFORE_HEADERS}retried and the latest {rest}");
+                LocalReply { body: body.into(), ..reply }
+            }
+            _ => reply,
+        }
+    }
+
+    fn reply(&self) -> LocalReply {
         use ResponseFlag as Flag;
         match self {
             Self::BadRequest(error) => bad_request(*error),
@@ -142,9 +153,11 @@ fn bad_request(error: DecodeError) -> LocalReply {
     plain(status, body, Some(ResponseFlag::DownstreamProtocolError), error.details())
 }
 
+const BEFORE_HEADERS: &str = "upstream connect error or disconnect/reset before headers. ";
+
 /// The upstream failed before it answered.
 fn before_headers(status: u16, flag: ResponseFlag, reason: &str, transport: &str) -> LocalReply {
-    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    let body = format!("{BEFORE_HEADERS}reset reason: {reason}");
     let mut details = reason.replace(' ', "_");
     if !transport.is_empty() {
         details.push('|');

@@ -346,8 +346,8 @@ impl Engine {
             };
             self.listeners.insert(name.clone(), runtime);
         }
+        // Their connections end with the next response: a request that is just under way must not be lost.
         old.values().for_each(|removed| removed.draining.set(true));
-        self.drain_idle();
     }
 }
 

@@ -7,7 +7,6 @@ use crate::engine::Engine;
 use crate::listener::ChainKind;
 use crate::reactor::{Millis, Ready, Token};
 use crate::reply::Failure;
-use crate::tls::PeerIdentity;
 use crate::transport::Read;
 
 impl Engine {
@@ -96,12 +95,13 @@ impl Engine {
     fn handshake_done(&mut self, down: &mut Downstream) {
         down.listener.stats.ssl_handshake.inc();
         let Some(tls) = down.io.tls() else { return };
-        let peer = PeerIdentity::read(tls.peer_certificates()).map(Rc::new);
+        let context = down.chain.as_ref().and_then(|chain| chain.tls.borrow().clone());
+        let peer = context.as_ref().and_then(|context| context.identify(tls.peer_certificates())).map(Rc::new);
         let info = DownstreamTlsInfo {
             version: tls.version_name(),
             cipher: tls.cipher_name(),
             peer,
-            local_uri: down.chain.as_ref().and_then(|chain| chain.tls.borrow().as_ref().and_then(|tls| tls.local_uri.clone())),
+            local_uri: context.and_then(|context| context.local_uri),
         };
         if let Some(name) = tls.server_name() {
             down.info.server_name.replace(Some(Rc::from(name)));
@@ -145,12 +145,11 @@ impl Engine {
         }
     }
 
-    /// Connections that wait for a request and are to end, end now.
+    /// Connections that have waited a while for a request end now; a fresher one may have a request on its way.
     pub(crate) fn drain_idle(&mut self) {
         for token in self.downs.tokens() {
-            let drains = self.downs.get(token).is_some_and(|down| {
-                (self.draining || down.listener.draining.get()) && down.is_idle()
-            });
+            let now = self.now();
+            let drains = self.downs.get(token).is_some_and(|down| down.is_idle(now));
             if !drains {
                 continue;
             }
@@ -226,12 +225,13 @@ impl Engine {
 }
 
 impl Downstream {
-    /// Between two requests, with nothing of the next one here.
-    fn is_idle(&self) -> bool {
+    /// Without a request for some time, and with nothing of the next one here.
+    fn is_idle(&self, now: Millis) -> bool {
+        const QUIET_MS: u64 = 250;
         match &self.state {
             DownstreamState::Http(http) => {
                 matches!(http.phase, RequestPhase::Head { began: false })
-                    && http.served > 0
+                    && now.since(http.idle_since) >= QUIET_MS
                     && http.exchange.is_none()
                     && self.held.is_empty()
                     && self.io.unsent() == 0

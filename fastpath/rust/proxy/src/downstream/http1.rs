@@ -28,6 +28,7 @@ impl Http1 {
             keep_alive: true,
             close: false,
             paused: false,
+            idle_since: now,
             drain_at,
         }
     }

@@ -102,6 +102,8 @@ pub(crate) struct Http1 {
     pub(crate) close: bool,
     /// The reader waits for the upstream to take what it has.
     pub(crate) paused: bool,
+    /// Since when there is no request.
+    pub(crate) idle_since: Millis,
     /// From when on the connection drains (max_connection_duration).
     pub(crate) drain_at: Millis,
 }

@@ -95,6 +95,7 @@ impl Engine {
         if exchange.request.expect_continue {
             exchange.request.fields.remove(H::Expect);
         }
+        keep_te_trailers(exchange);
         if !exchange.chain.manager.via.is_empty() {
             let via = exchange.chain.manager.via.as_bytes();
             let joined = match exchange.request.fields.joined("via") {
@@ -180,6 +181,16 @@ fn check_names(exchange: &mut Exchange, rule: UnderscoreHeaders) -> Option<Failu
             odd.iter().for_each(|name| exchange.request.fields.remove_name(name));
             None
         }
+    }
+}
+
+/// Of TE, which concerns one connection only, `trailers` is passed on: gRPC servers ask for it.
+fn keep_te_trailers(exchange: &mut Exchange) {
+    let wanted = exchange.request.fields.get(H::Te).is_some_and(|value| {
+        value.split(|byte| *byte == b',').any(|token| token.trim_ascii().eq_ignore_ascii_case(b"trailers"))
+    });
+    if wanted {
+        exchange.request.fields.add(H::Te, b"trailers");
     }
 }
 

@@ -159,7 +159,7 @@ impl Engine {
         down: &mut Downstream,
         failure: &Failure,
     ) {
-        let reply = failure.reply();
+        let reply = failure.reply_after(exchange.tries.made);
         if let Some(flag) = reply.flag {
             exchange.flag(flag);
         }
@@ -333,8 +333,10 @@ impl Engine {
             return;
         }
         exchange.times.response_end = Some(self.clock.instant());
+        let now = self.now();
         if let Some(http) = down.http() {
             http.exchange = None;
+            http.idle_since = now;
             let reads_on = exchange.body.complete && !http.close && !http.ends_by_close;
             if !exchange.body.complete && exchange.outcome.status != 0 {
                 exchange.chain.stats.rq_response_before_rq_complete.inc();

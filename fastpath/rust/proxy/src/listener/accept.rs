@@ -32,23 +32,50 @@ pub(crate) struct ListenSocket {
 impl Engine {
     /// Connections wait at a listening socket.
     pub(crate) fn accept_event(&mut self, token: Token) {
-        let Some(socket) = self.sockets.take(token) else { return };
+        let Some(mut socket) = self.sockets.take(token) else { return };
         for _ in 0..ACCEPT_BATCH {
             // Beyond the limit they wait in the kernel, where they cost us nothing.
             if self.downs.len() >= self.max_connections {
                 if let Some(listener) = &socket.listener {
                     listener.stats.cx_overflow.inc();
                 }
+                self.pause_accept(&mut socket);
                 break;
             }
             match rustix::net::acceptfrom_with(&socket.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
                 Ok((fd, peer)) => self.accept_one(fd, peer_address(peer), &socket),
                 Err(rustix::io::Errno::AGAIN) => break,
                 Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
-                Err(_) => break, // no descriptors left: the queue waits until some are free
+                Err(_) => {
+                    // No descriptors left, most likely.
+                    self.pause_accept(&mut socket);
+                    break;
+                }
             }
         }
         self.sockets.put_back(token, socket);
+    }
+
+    /// Stops looking at a socket: its queue would wake us again and again. `resume_accept` goes on with it.
+    fn pause_accept(&mut self, socket: &mut ListenSocket) {
+        if self.poller.remove(&socket.fd).is_ok() {
+            socket.watched = false;
+            self.accept_paused = true;
+        }
+    }
+
+    /// Looks at all sockets again, once there is room.
+    pub(crate) fn resume_accept(&mut self) {
+        if !self.accept_paused || self.downs.len() >= self.max_connections {
+            return;
+        }
+        self.accept_paused = false;
+        for token in self.sockets.tokens() {
+            let Some(socket) = self.sockets.get_mut(token) else { continue };
+            if !socket.watched && socket.listener.is_some() {
+                socket.watched = self.poller.add_level(&socket.fd, token).is_ok();
+            }
+        }
     }
 
     fn accept_one(&mut self, fd: OwnedFd, remote: SocketAddr, socket: &ListenSocket) {

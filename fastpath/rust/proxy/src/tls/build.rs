@@ -85,7 +85,10 @@ fn verifier(context: &TlsContext, snapshot: &Snapshot, required: bool) -> Result
 }
 
 /// The server's side.
-pub(super) fn server_config(tls: &DownstreamTls, snapshot: &Snapshot) -> Result<ServerConfig, String> {
+pub(super) fn server_config(
+    tls: &DownstreamTls,
+    snapshot: &Snapshot,
+) -> Result<(ServerConfig, Option<Arc<PeerVerifier>>), String> {
     let provider = provider(&tls.common);
     let keys = certificates(&tls.common.certificates, snapshot, &provider)?;
     if keys.is_empty() {
@@ -94,8 +97,9 @@ pub(super) fn server_config(tls: &DownstreamTls, snapshot: &Snapshot) -> Result<
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(versions(&tls.common))
         .map_err(|error| format!("TLS: {error}"))?;
-    let builder = match verifier(&tls.common, snapshot, tls.require_client_certificate)? {
-        Some(verifier) => builder.with_client_cert_verifier(Arc::new(verifier)),
+    let verifier = verifier(&tls.common, snapshot, tls.require_client_certificate)?.map(Arc::new);
+    let builder = match &verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier) as Arc<_>),
         None if tls.require_client_certificate => {
             builder.with_client_cert_verifier(Arc::new(PeerVerifier::any(true)))
         }
@@ -114,7 +118,7 @@ pub(super) fn server_config(tls: &DownstreamTls, snapshot: &Snapshot) -> Result<
     }
     // Early data can be replayed.
     config.max_early_data_size = 0;
-    Ok(config)
+    Ok((config, verifier))
 }
 
 /// The client's side.

@@ -9,10 +9,11 @@ use meshloom_model::filter_chain::DownstreamTransport;
 use meshloom_model::tls::UpstreamTls;
 use meshloom_model::{Cluster, Endpoint, Snapshot};
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
-use super::TlsSession;
+use super::verifier::PeerVerifier;
+use super::{PeerIdentity, TlsSession};
 use super::build::{client_config, server_config};
 use super::identity::first_uri;
 use crate::upstream::Host;
@@ -28,6 +29,11 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
+    /// Is the server's certificate checked at all?
+    pub(crate) fn is_checked(&self) -> bool {
+        self.spec.common.validation.is_some()
+    }
+
     /// Begins a session with a host.
     pub(crate) fn connect(&self, host: &Host) -> Result<TlsSession, String> {
         let config = self.config.as_ref().map_err(Clone::clone)?;
@@ -79,10 +85,10 @@ impl<'s> TlsContexts<'s> {
     pub(crate) fn server(&mut self, transport: &DownstreamTransport) -> Option<ServerTls> {
         let DownstreamTransport::Tls(spec) = transport else { return None };
         match server_config(spec, self.snapshot) {
-            Ok(config) => {
+            Ok((config, verifier)) => {
                 let chain = spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
                 let local_uri = chain.and_then(|certificate| first_uri(&certificate.chain));
-                Some(ServerTls { config: Arc::new(config), local_uri })
+                Some(ServerTls { config: Arc::new(config), verifier, local_uri })
             }
             Err(reason) => {
                 crate::diag::info("downstream_tls_not_ready", &[("reason", &reason)]);
@@ -96,6 +102,18 @@ impl<'s> TlsContexts<'s> {
 #[derive(Clone, Debug)]
 pub(crate) struct ServerTls {
     pub(crate) config: Arc<ServerConfig>,
+    /// What a client's certificate is worth; `None` when nobody checks it.
+    verifier: Option<Arc<PeerVerifier>>,
     /// Our own identity.
     pub(crate) local_uri: Option<Arc<str>>,
+}
+
+impl ServerTls {
+    /// Who the client is, if its certificate passes. A handshake that took any certificate proves nothing.
+    pub(crate) fn identify(&self, chain: &[CertificateDer<'static>]) -> Option<PeerIdentity> {
+        match &self.verifier {
+            Some(verifier) if verifier.vouches_for(chain) => PeerIdentity::read(chain),
+            _ => None,
+        }
+    }
 }

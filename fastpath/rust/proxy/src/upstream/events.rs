@@ -200,7 +200,8 @@ impl Engine {
         if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
             cluster.stats.ssl_handshake.inc();
         }
-        if upstream.host.principal.borrow().is_none() {
+        let checked = upstream.host.tls.borrow().as_ref().is_some_and(|tls| tls.is_checked());
+        if checked && upstream.host.principal.borrow().is_none() {
             let chain = upstream.io.tls().map(TlsSession::peer_certificates).unwrap_or_default();
             let principal = crate::tls::PeerIdentity::read(chain).and_then(|peer| peer.spiffe());
             upstream.host.principal.replace(principal);
