@@ -16,6 +16,7 @@ from google.protobuf import json_format
 from meshloom.meshproxy.agent.dialect import Change
 from meshloom.meshproxy.agent.dns import Resolver
 from meshloom.meshproxy.agent.fleet import Fleet
+from meshloom.meshproxy.agent.ports import Ports
 from meshloom.meshproxy.agent.relay import Relay
 from meshloom.meshproxy.agent.sources import Outlets, Sources
 from meshloom.meshproxy.agent.store import Store
@@ -61,6 +62,7 @@ class Agent:
     fleet: Fleet
     clock: Callable[[], float] = time.monotonic
     store: Store = field(default_factory=Store)
+    ports: Ports = field(default_factory=Ports)
     stats: dict[str, TypeStats] = field(default_factory=lambda: {t: TypeStats() for t in PUSH_ORDER})
     version: int = 0
     """Of what was published last."""
@@ -90,6 +92,7 @@ class Agent:
                 restored.append(compile_resource(type_url, body, version))
             except Rejected as fault:
                 log.error("restore_failed", type=type_url, reason=fault)
+        self.ports.remember(restored)
         self.store.seed(restored, self.clock())
 
     async def run(self) -> None:
@@ -101,7 +104,7 @@ class Agent:
             self._resolver = Resolver(tasks, self._on_resolved)
             self.relay.send({"type": "hello", "worker": self._worker_settings()})
             fresh = self.version == 0
-            self.store.put_static(self.bootstrap.static, now)
+            self._put_static(now)
             if self.bootstrap.cds is not None and fresh:
                 self.store.clusters_until = now + self.bootstrap.cds[1]
             self.started = now
@@ -161,7 +164,7 @@ class Agent:
         if fresh.ads != self.bootstrap.ads or fresh.admin != self.bootstrap.admin:
             log.warning("reload_needs_restart", fields="dynamic_resources.ads_config, admin")
         self.bootstrap = fresh
-        self.store.put_static(fresh.static, self.clock())
+        self._put_static(self.clock())
         self.advance_soon()
         log.info("reloaded", static_resources=len(fresh.static))
 
@@ -278,12 +281,27 @@ class Agent:
 
     # Private parts
 
+    def _put_static(self, now: float) -> None:
+        settled = []
+        for resource in self.bootstrap.static:
+            try:
+                settled.append(self._settled(resource))
+            except Rejected as fault:
+                log.error("static_listener_refused", reason=fault)
+        self.store.put_static(settled, now)
+
+    def _settled(self, resource: Compiled) -> Compiled:
+        try:
+            return self.ports.settle(resource)
+        except OSError as error:
+            raise Rejected(resource.name, "address", f"cannot be had: {error.strerror}") from error
+
     def _compile(self, change: Change) -> tuple[list[Compiled], list[str]]:
         compiled: list[Compiled] = []
         faults: list[str] = []
         for name, version, body in change.resources:
             try:
-                resource = compile_resource(change.type_url, body, version)
+                resource = self._settled(compile_resource(change.type_url, body, version))
                 if name and name != resource.name:
                     raise Rejected(name, "name", f"is {resource.name!r} in the resource itself")
             except Rejected as fault:

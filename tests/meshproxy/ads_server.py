@@ -53,6 +53,10 @@ class AdsServer:
     requests: list[Any] = field(default_factory=list)
     streams: int = 0
     port: int = 0
+    credentials: Any = None
+    """grpc.ServerCredentials; None is plaintext."""
+    socket: str = ""
+    """Path of a Unix socket to listen on besides, in plaintext."""
     _server: Any = None
 
     def put(self, kind: str, *resources: Json) -> None:
@@ -72,7 +76,13 @@ class AdsServer:
         """Listen: on a free port the first time, on the same one again after `stop`."""
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers((self._handlers(),))
-        self.port = self._server.add_insecure_port(f"127.0.0.1:{self.port}")
+        where = f"127.0.0.1:{self.port}"
+        if self.credentials is None:
+            self.port = self._server.add_insecure_port(where)
+        else:
+            self.port = self._server.add_secure_port(where, self.credentials)
+        if self.socket:
+            self._server.add_insecure_port(f"unix:{self.socket}")
         await self._server.start()
 
     async def stop(self) -> None:

@@ -38,6 +38,23 @@ class Issued:
 class Authority:
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
+    @property
+    def chain(self) -> bytes:
+        """The root certificate."""
+        now = datetime.datetime.now(datetime.UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(_name("test ca"))
+            .issuer_name(_name("test ca"))
+            .public_key(self.key.public_key())
+            .serial_number(1)
+            .not_valid_before(now - LIFE)
+            .not_valid_after(now + LIFE)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM)
+
     def issue(self, dns: str) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)

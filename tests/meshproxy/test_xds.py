@@ -6,21 +6,23 @@ import asyncio
 import json
 import os
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from tests.meshproxy.ads_server import AdsServer
-from tests.meshproxy.pki import Authority, peer_serial
+from tests.meshproxy.pki import Authority, Issued, peer_serial
 from tests.meshproxy.test_arbiter import eventually
 from tests.meshproxy.test_lifecycle import worker_pids
 from tests.support.bootstrap import HCM, address, cluster, http_listener, route, router, static, virtual_host
 from tests.support.client import fetch
 from tests.support.origin import Origin, answer
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, running, started
 
 ADS: dict[str, Any] = {"ads": {}}
 DOWNSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
@@ -29,8 +31,14 @@ DOWNSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.
 class Server:
     """The management server on a loop of its own, so that tests read from top to bottom."""
 
-    def __init__(self) -> None:
-        self.ads = AdsServer()
+    def __init__(self, shown: Issued | None = None, trusted: Authority | None = None) -> None:
+        """With a certificate to show it speaks TLS, and takes clients that `trusted` has issued."""
+        credentials = None
+        if shown is not None and trusted is not None:
+            pairs = [(shown.key, shown.chain)]
+            credentials = grpc.ssl_server_credentials(pairs, trusted.chain, require_client_auth=True)
+        self.socket = Path(tempfile.mkdtemp()) / "ads.sock"
+        self.ads = AdsServer(credentials=credentials, socket=str(self.socket))
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -317,6 +325,90 @@ def test_certificates_over_grpc_are_rotated_and_share_a_stream(
         dump = json.loads(proxy.get("/config_dump?resource=dynamic_active_secrets"))["configs"]
         key = dump[0]["secret"]["tls_certificate"]["private_key"]
         assert key == {"inline_bytes": "W3JlZGFjdGVkXQ=="}
+
+
+def test_names_are_resolved_and_followed(tmp_path: Path, origin: Origin) -> None:
+    up = cluster("up", origin.port) | {"type": "STRICT_DNS", "dns_lookup_family": "V4_ONLY"}
+    up["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = address(
+        origin.port, "localhost"
+    )
+    bootstrap = static([http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))])], [up])
+
+    with running("meshproxy", bootstrap, tmp_path) as proxy:
+        until(proxy, b"one")
+
+        assert f"up::127.0.0.1:{origin.port}::hostname::localhost\n" in proxy.get("/clusters")
+
+
+def test_the_management_server_is_reached_over_mutual_tls(tmp_path: Path, origin: Origin) -> None:
+    authority = Authority()
+    shown, own = authority.issue("xds.test"), authority.issue("proxy.test")
+    server = Server(shown, authority)
+    put_web(server, origin)
+    bootstrap = dynamic(server, "DELTA_GRPC")
+    (xds,) = bootstrap["static_resources"]["clusters"]
+    for name, content in (("ca", authority.chain), ("cert", own.chain), ("key", own.key)):
+        (tmp_path / name).write_bytes(content)
+    exact = {"san_type": "DNS", "matcher": {"exact": "xds.test"}}
+    certificate = {
+        "certificate_chain": {"filename": str(tmp_path / "cert")},
+        "private_key": {"filename": str(tmp_path / "key")},
+    }
+    context = {
+        "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        "sni": "xds.test",
+        "common_tls_context": {
+            "tls_certificates": [certificate],
+            "validation_context": {
+                "trusted_ca": {"filename": str(tmp_path / "ca")},
+                "match_typed_subject_alt_names": [exact],
+            },
+        },
+    }
+    xds["transport_socket"] = {"name": "tls", "typed_config": context}
+
+    with running("meshproxy", bootstrap, tmp_path) as proxy:
+        until(proxy, b"one")
+    server.close()
+
+
+def test_secrets_come_over_a_unix_socket(tmp_path: Path, server: Server, origin: Origin) -> None:
+    issued = Authority().issue("one.test")
+    server.ads.put("secret", issued.secret("server"))
+    service = {"envoy_grpc": {"cluster_name": "sds"}}
+    source = {"api_config_source": {"api_type": "DELTA_GRPC", "grpc_services": [service]}}
+    listener, up = tls_listener(origin, source)
+    sds = cluster("sds", 1)
+    pipe = {"pipe": {"path": str(server.socket)}}
+    sds["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]["address"] = pipe
+
+    with running("meshproxy", static([listener], [up, sds]), tmp_path) as proxy:
+        assert peer_serial(proxy.port("web")) == issued.serial
+
+
+def test_a_secret_that_does_not_come_holds_its_listener_and_no_other(
+    tmp_path: Path, server: Server, origin: Origin
+) -> None:
+    service = {"envoy_grpc": {"cluster_name": "sds"}}
+    source = {
+        "api_config_source": {"api_type": "GRPC", "grpc_services": [service]},
+        "initial_fetch_timeout": "3600s",
+    }
+    waiting, up = tls_listener(origin, source)
+    plain = http_listener("plain", [virtual_host(route({"prefix": "/"}, "up"))])
+    bootstrap = static([plain, waiting], [up, cluster("sds", server.ads.port)])
+
+    with started("meshproxy", bootstrap, tmp_path) as proxy:
+        eventually(lambda: "plain::" in proxy.get("/listeners"), "the plain listener")
+        assert fetch(proxy.port("plain")).body == b"one"
+        assert "web::" not in proxy.get("/listeners")
+        assert proxy.stat("listener_manager.total_listeners_warming") == 1
+
+        issued = Authority().issue("one.test")
+        server.ads.put("secret", issued.secret("server"))
+
+        eventually(lambda: "web::" in proxy.get("/listeners"), "the listener has its certificate")
+        eventually(lambda: peer_serial(proxy.port("web")) == issued.serial, "and shows it")
 
 
 def test_listeners_in_a_file_are_followed(tmp_path: Path, origin: Origin) -> None:

@@ -61,7 +61,15 @@ def command(kind: Kind) -> list[str]:
 
 @contextlib.contextmanager
 def running(kind: Kind, bootstrap: Mapping[str, Any], folder: Path, *flags: str) -> Iterator[Proxy]:
-    """A proxy on `bootstrap` (an admin address is added), stopped by SIGTERM at the end."""
+    """A proxy that serves `bootstrap` (an admin address is added), stopped by SIGTERM at the end."""
+    with started(kind, bootstrap, folder, *flags) as proxy:
+        wait_ready(proxy)
+        yield proxy
+
+
+@contextlib.contextmanager
+def started(kind: Kind, bootstrap: Mapping[str, Any], folder: Path, *flags: str) -> Iterator[Proxy]:
+    """A proxy whose admin endpoint is there, whether it is ready or not."""
     folder.mkdir(parents=True, exist_ok=True)
     admin = {"address": {"socket_address": {"address": "127.0.0.1", "port_value": 0}}}
     (folder / "bootstrap.json").write_text(json.dumps({"admin": admin, **bootstrap}))
@@ -71,9 +79,7 @@ def running(kind: Kind, bootstrap: Mapping[str, Any], folder: Path, *flags: str)
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr)
     try:
-        proxy = Proxy(kind, process, wait_for(address_file, process, folder), folder)
-        wait_ready(proxy)
-        yield proxy
+        yield Proxy(kind, process, wait_for(address_file, process, folder), folder)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
