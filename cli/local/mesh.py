@@ -22,10 +22,10 @@ from meshloom.cli.local.deployments import Key, Running, Start, Stop, Wanted, pl
 from meshloom.cli.local.gateway import Gateway, GatewayPlan, start_gateway
 from meshloom.cli.local.identity import IdentitySource
 from meshloom.cli.local.latest import Latest
-from meshloom.cli.local.plane import Launcher, Plane, PlaneSettings, Service, start_plane
+from meshloom.cli.local.plane import Launcher, Plane, PlaneSettings, start_plane
 from meshloom.cli.local.rules import follow_deployments
 from meshloom.cli.local.settings import GatewayFile, LocalSettings, WorkloadSpec
-from meshloom.cli.local.sidecar import proxy_settings, tail
+from meshloom.cli.local.sidecar import proxy_settings
 from meshloom.cli.local.workload import Copy, Phase, Surroundings
 from meshloom.runtime.log import Log
 
@@ -164,11 +164,15 @@ async def local_mesh(options: MeshOptions) -> AsyncIterator[LocalMesh]:
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="meshloom-")))
         nanny = await Nanny.start(stack)
-        plane = await _plane(options, nanny, folder)
-        async with grpc.aio.insecure_channel(plane.pilot.at("grpc")) as channel, companions() as beside:
+        launcher = Launcher(nanny, folder, options.home.logs)
+        plane = await start_plane(launcher, _plane_settings(options, folder))
+        async with (
+            grpc.aio.insecure_channel(plane.pilot.at("grpc"), _RECONNECT) as channel,
+            companions() as beside,
+        ):
             around = _surroundings(options, nanny, channel, plane, folder)
             for service in (plane.auth, plane.pilot, plane.mixer):
-                beside.start(_never_ends(service, options.home.logs), service.name)
+                beside.start(launcher.keep(service), service.name)
             gateway = await _gateway(options, around, stack, beside)
             mesh = LocalMesh(plane, around, gateway)
             beside.start(mesh.reconcile(beside), "reconcile")
@@ -197,17 +201,15 @@ def addresses(mesh: LocalMesh, options: MeshOptions) -> MeshAddresses:
     )
 
 
-async def _plane(options: MeshOptions, nanny: Nanny, folder: Path) -> Plane:
-    launcher = Launcher(nanny, folder, options.home.logs)
+def _plane_settings(options: MeshOptions, folder: Path) -> PlaneSettings:
     store = options.store or f"sqlite:{folder / 'rules.db'}"
-    settings = PlaneSettings(
+    return PlaneSettings(
         config=options.settings.config,
         store=store,
         auth_state=options.home.state,
         trust_domain=options.trust_domain,
         cert_ttl=options.cert_ttl,
     )
-    return await start_plane(launcher, settings)
 
 
 def _surroundings(
@@ -233,14 +235,8 @@ async def _gateway(
     return await start_gateway(wanted, around.nanny, around.proxies, stack, beside)
 
 
-async def _never_ends(service: Service, logs: Path) -> None:
-    code = await service.child.wait()
-    log_path = logs / f"{service.name}.log"
-    raise CliError(
-        f"{service.name} ended with {code}", Exit.REFUSED, f"its log, {log_path}, ends:\n{tail(log_path)}"
-    )
-
-
+# A Pilot that comes back waits a moment for the workloads before it tells proxies who is there.
+_RECONNECT = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
 _FIRST_RESTART_S = 0.5
 _LONGEST_RESTART_S = 30.0
 # A copy that ran this long had come up; its next failure starts the back-off anew.

@@ -10,21 +10,32 @@ from meshloom.cli.errors import CliError, Exit
 from meshloom.cli.local.children import Child, Command, Nanny
 from meshloom.cli.local.sidecar import environment, tail
 from meshloom.runtime.address import Address, read_addresses
+from meshloom.runtime.log import Log
+
+log = Log("cli.plane")
 
 _READY_WITHIN_S = 60.0
 _POLL_S = 0.02
+_RESTART_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One running service and where it listens."""
+    """One running service and where it listens; comes back at the same addresses when it fails."""
 
     name: str
     child: Child
+    flags: tuple[str, ...]
     bound: dict[str, Address]
 
     def at(self, endpoint: str) -> str:
         return str(self.bound[endpoint])
+
+    @property
+    def flags_again(self) -> tuple[str, ...]:
+        """To start it where it was: of a repeated flag the last counts."""
+        places = ((f"--{name.replace('_', '-')}-listen", str(at)) for name, at in self.bound.items())
+        return (*self.flags, *(word for place in places for word in place))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +55,31 @@ class Launcher:
 
     async def start(self, name: str, flags: Sequence[str]) -> Service:
         """Raises CliError with the end of its log when the service does not come up."""
-        addresses, log = self.folder / f"{name}.addresses.json", self.logs / f"{name}.log"
+        addresses, path = self.folder / f"{name}.addresses.json", self.log(name)
+        addresses.unlink(missing_ok=True)
         argv = [sys.executable, "-m", f"meshloom.{name}", *flags, "--address-path", str(addresses)]
-        child = await self.nanny.spawn(Command(argv, environment(), log=log))
+        child = await self.nanny.spawn(Command(argv, environment(), log=path))
         for _ in range(int(_READY_WITHIN_S / _POLL_S)):
             if addresses.exists():
-                return Service(name, child, read_addresses(addresses))
+                return Service(name, child, tuple(flags), read_addresses(addresses))
             if not child.running:
                 break
             await asyncio.sleep(_POLL_S)
-        raise CliError(f"{name} did not start", Exit.REFUSED, f"its log, {log}, ends:\n{tail(log)}")
+        raise CliError(f"{name} did not start", Exit.REFUSED, f"its log, {path}, ends:\n{tail(path)}")
+
+    async def keep(self, service: Service) -> None:
+        """Starts it again whenever it ends, for ever; proxies serve on with what they have in the meantime.
+
+        Raises CliError when it does not come up again.
+        """
+        while True:
+            code = await service.child.wait()
+            log.warning("service_ended", service=service.name, code=code, log=self.log(service.name))
+            await asyncio.sleep(_RESTART_PAUSE_S)
+            service = await self.start(service.name, service.flags_again)
+
+    def log(self, name: str) -> Path:
+        return self.logs / f"{name}.log"
 
 
 @dataclass(frozen=True, slots=True)

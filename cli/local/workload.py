@@ -145,7 +145,7 @@ class Copy:
             beside.start(self._watch_health(probe), "health")
         code = await first_end(program, sidecar)
         registration.cancel()  # the stream's end takes the copy out of rotation at once
-        if sidecar.running and code == 0:
+        if self._foreground and sidecar.running:
             await sidecar.stop(around.proxies.drain_s + 2.0)
         return code
 

@@ -28,6 +28,9 @@ from meshloom.runtime.log import Log
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 WRITE_PATIENCE = 30.0  # seconds
+# Seconds after our start for which a proxy that comes back waits. Its configuration is good; ours lacks every
+# workload whose supervisor has not come back yet, and would take those out of the rotation.
+RETURN_PATIENCE = 3.0
 _MAX_REASON = 2000  # characters of a refusal that are kept
 
 EOF: object = grpc.aio.EOF  # type: ignore[attr-defined]  # what read() gives at the end; unknown to the stubs
@@ -62,6 +65,7 @@ class AdsServer:
         self._metrics = metrics
         self._clock = clock
         self._settings = settings
+        self._complete_at = clock() + RETURN_PATIENCE
 
     def handler(self) -> grpc.GenericRpcHandler[Any, Any]:
         """Responses leave as bytes that are serialised already, hence no response serializer."""
@@ -97,6 +101,8 @@ class AdsServer:
             _log.warning("client_refused", node=first.node.id, reason=str(error))
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error))
             return
+        if _returns(first) and (left := self._complete_at - self._clock()) > 0:
+            await asyncio.sleep(left)
         stream: AdsStream[Any] = AdsStream(dialect, self._settings.identifier)
         with self._hub.joined(first.node, proxy, stream) as connection:
             await self._exchange(context, connection, first)
@@ -156,3 +162,10 @@ class AdsServer:
         if reply.refusal is not None:
             self._metrics.rejects.labels(type=short).inc()
             _log.warning("response_refused", node=proxy.id, type=short, reason=reply.refusal[:_MAX_REASON])
+
+
+def _returns(first: Any) -> bool:
+    """If the proxy says that it holds configuration already."""
+    if isinstance(first, discovery_pb2.DeltaDiscoveryRequest):
+        return bool(first.initial_resource_versions)
+    return bool(first.version_info)
