@@ -29,10 +29,6 @@ pub struct Cluster {
     pub outlier: Option<OutlierDetection>,
     /// When fewer than this percentage of endpoints are healthy, all are used (50 unless set; 0 is never).
     pub panic_threshold_percent: f64,
-    /// Localities get their share by weight, then endpoints within them.
-    pub locality_weighted: bool,
-    /// Close connections to an endpoint when it becomes unhealthy.
-    pub close_on_health_failure: bool,
     /// How bytes travel, where no match below says otherwise.
     pub transport: UpstreamTransport,
     /// How bytes travel to endpoints with these labels; the first that fits.
@@ -119,8 +115,6 @@ pub struct Thresholds {
     pub max_retries: u32,
     /// Retries as a share of the requests at a time.
     pub retry_budget: Option<RetryBudget>,
-    /// Keep gauges of what remains of each limit.
-    pub track_remaining: bool,
 }
 
 impl Default for Thresholds {
@@ -131,7 +125,6 @@ impl Default for Thresholds {
             max_requests: 1024,
             max_retries: 3,
             retry_budget: None,
-            track_remaining: false,
         }
     }
 }
@@ -234,12 +227,6 @@ pub struct HttpUpstream {
     pub max_response_headers: u32,
     /// Bytes of a response's head (60 KiB unless set).
     pub max_response_headers_bytes: u32,
-    /// Limit on the life of a stream.
-    pub max_stream_duration: Option<Duration>,
-    /// Send trailers, instead of dropping them.
-    pub enable_trailers: bool,
-    /// How header names are written.
-    pub header_case: crate::hcm::HeaderCase,
 }
 
 /// Keep-alive of TCP. `None` is the kernel's own setting.

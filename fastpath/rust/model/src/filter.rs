@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::matcher::{HeaderMatcher, HeaderName};
+use crate::matcher::HeaderMatcher;
 
 /// One HTTP filter of a connection manager. Order is the configuration's; a router ends every list.
 #[derive(Clone, Debug)]
@@ -34,10 +34,6 @@ pub enum HttpFilterKind {
 pub struct Router {
     /// Add no `x-envoy-*` headers to requests and responses.
     pub suppress_envoy_headers: bool,
-    /// `x-envoy-*` headers of requests that must be valid: a request with a bad value is answered 400.
-    pub strict_check_headers: Box<[HeaderName]>,
-    /// Keep `x-envoy-expected-rq-timeout-ms` of the caller in place of our own.
-    pub respect_expected_rq_timeout: bool,
 }
 
 /// Delays and aborts.

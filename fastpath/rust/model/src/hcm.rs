@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilter;
-use crate::filter_chain::IpPrefix;
 use crate::ids::RouteTableIndex;
-use crate::route::{MaxStreamDuration, RouteTable};
+use crate::route::RouteTable;
 
 /// How HTTP is spoken with the downstream, and where requests find their route.
 #[derive(Clone, Debug)]
@@ -40,10 +39,6 @@ pub struct HttpConnectionManager {
     pub http1: Http1Options,
     /// Appended to `via` of requests and responses; empty for none.
     pub via: Arc<str>,
-    /// Answer a badly framed message and go on with the connection, where HTTP/1 allows it. Off: the connection closes.
-    pub keep_connection_on_invalid_message: bool,
-    /// Take `100-continue` upstream as it is, in place of answering it here.
-    pub proxy_100_continue: bool,
     /// A scheme in place of the request's.
     pub scheme: Option<SchemeOverwrite>,
 }
@@ -75,8 +70,6 @@ pub struct RequestIdOptions {
     pub preserve_external: bool,
     /// Send the id back in the response, even when the request had none.
     pub always_set_in_response: bool,
-    /// Write the decision about tracing into the id (nibble 14).
-    pub pack_trace_reason: bool,
 }
 
 /// Who the client is taken to be.
@@ -88,19 +81,6 @@ pub struct TrustOptions {
     pub trusted_hops: u32,
     /// Do not append to `x-forwarded-for`.
     pub skip_append: bool,
-    /// Write an IPv4 address as `::ffff:a.b.c.d`.
-    pub ipv4_as_mapped_ipv6: bool,
-    /// Whose requests are internal: their `x-envoy-*` headers are believed.
-    pub internal: InternalAddresses,
-}
-
-/// Which clients are internal. Unset it is nobody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct InternalAddresses {
-    /// Those that connect over a Unix socket.
-    pub unix_sockets: bool,
-    /// Those with such an address.
-    pub ranges: Box<[IpPrefix]>,
 }
 
 /// The `server` response header.
@@ -168,13 +148,11 @@ pub struct HttpTimeouts {
     /// A connection's life, from which on it drains.
     pub max_connection_duration: Option<Duration>,
     /// A stream's life.
-    pub max_stream: MaxStreamDuration,
+    pub max_stream: Option<Duration>,
     /// Time between `connection: close` and the end, when a connection drains (5 s unless set).
     pub drain: Duration,
     /// Time for the peer to close after us (1 s unless set); `None` closes at once.
     pub delayed_close: Option<Duration>,
-    /// Time for buffered response bytes to be taken by the downstream after the stream has ended upstream.
-    pub stream_flush: Option<Duration>,
 }
 
 /// Limits on size.
@@ -250,26 +228,6 @@ pub struct Http1Options {
     pub accept_http_10: bool,
     /// The host of an HTTP/1.0 request that names none.
     pub default_host_for_http_10: Option<Arc<str>>,
-    /// Take absolute request targets (`GET http://host/path`); their authority is the Host.
-    pub allow_absolute_url: bool,
-    /// Send trailers, instead of dropping them.
-    pub enable_trailers: bool,
-    /// How header names are written.
-    pub header_case: HeaderCase,
-    /// Take messages with both `content-length` and `transfer-encoding` (the length is then dropped); else 400.
-    pub allow_chunked_length: bool,
-}
-
-/// How HTTP/1 header names are written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HeaderCase {
-    /// `content-type`
-    #[default]
-    Lower,
-    /// `Content-Type`
-    Proper,
-    /// As the peer wrote them.
-    Preserve,
 }
 
 /// A scheme in place of the request's.

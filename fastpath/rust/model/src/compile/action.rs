@@ -14,9 +14,8 @@ use super::path::{At, Invalid};
 use super::retry::retry_policy;
 use crate::filter::FilterOverrides;
 use crate::route::{
-    ClusterName, DirectResponse, Forward, HostRewrite, IdleTimeout, MaxStreamDuration, PathMatcher,
-    PathRewrite, PortRewrite, Redirect, RedirectPath, ResourcePriority, RetryPolicy, Target, WeightedCluster,
-    WeightedClusters,
+    ClusterName, DirectResponse, Forward, HostRewrite, IdleTimeout, PathMatcher, PathRewrite, PortRewrite,
+    Redirect, RedirectPath, ResourcePriority, RetryPolicy, Target, WeightedCluster, WeightedClusters,
 };
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -50,7 +49,6 @@ pub(super) fn forward(
         idle_timeout,
         retry_policy: retry,
         priority,
-        max_stream_duration,
     } = value;
     let own_retry = retry.map(|value| retry_policy(value, &at.field("retry_policy"), cx)).transpose()?;
     Ok(Forward {
@@ -72,9 +70,6 @@ pub(super) fn forward(
             Some(Duration::ZERO) => IdleTimeout::Off,
             Some(after) => IdleTimeout::After(after),
         },
-        max_stream_duration: max_stream_duration
-            .map(|value| max_stream(value, &at.field("max_stream_duration")))
-            .transpose()?,
         retry: own_retry.map(Arc::new).or_else(|| around.retry.cloned()),
         priority: resource_priority(priority, &at.field("priority"))?,
     })
@@ -85,25 +80,6 @@ pub(super) fn resource_priority(value: i32, at: &At<'_>) -> Result<ResourcePrior
     Ok(match choice(value, at)? {
         RoutingPriority::Default => ResourcePriority::Default,
         RoutingPriority::High => ResourcePriority::High,
-    })
-}
-
-fn max_stream(
-    value: proto::route_action::MaxStreamDuration,
-    at: &At<'_>,
-) -> Result<MaxStreamDuration, Invalid> {
-    let proto::route_action::MaxStreamDuration {
-        max_stream_duration,
-        grpc_timeout_header_max,
-        grpc_timeout_header_offset,
-    } = value;
-    Ok(MaxStreamDuration {
-        limit: limit(max_stream_duration, None, &at.field("max_stream_duration"))?,
-        grpc_timeout_header_max: duration(grpc_timeout_header_max, &at.field("grpc_timeout_header_max"))?,
-        grpc_timeout_header_offset: duration(
-            grpc_timeout_header_offset,
-            &at.field("grpc_timeout_header_offset"),
-        )?,
     })
 }
 

@@ -49,7 +49,6 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         transport_socket,
         metadata,
         upstream_connection_options,
-        close_connections_on_host_health_failure,
         lb_config,
     } = value;
     let options = Options {
@@ -58,8 +57,7 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         extension: protocol_extension(typed_extension_protocol_options, at)?,
         max_requests: max_requests_per_connection,
     };
-    let proto::cluster::CommonLbConfig { healthy_panic_threshold, locality_weighted_lb_config } =
-        common_lb_config.unwrap_or_default();
+    let proto::cluster::CommonLbConfig { healthy_panic_threshold } = common_lb_config.unwrap_or_default();
     let at_panic = at.field("common_lb_config");
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
     Ok(Cluster {
@@ -76,8 +74,6 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
             DEFAULT_PANIC_PERCENT,
             &at_panic.field("healthy_panic_threshold"),
         )?,
-        locality_weighted: locality_weighted_lb_config.is_some(),
-        close_on_health_failure: close_connections_on_host_health_failure,
         transport: transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?,
         transport_matches: transport_matches(&transport_socket_matches, at, cx)?,
         http: http_upstream(options, at)?,

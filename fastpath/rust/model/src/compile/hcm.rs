@@ -5,22 +5,19 @@ use std::time::Duration;
 
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::extensions::filters::network::http_connection_manager::v3 as proto;
-use meshloom_xds::envoy::extensions::request_id::uuid::v3 as uuid;
 
 use super::access_log::access_logs;
 use super::context::Context;
 use super::http_filter::http_filters;
-use super::http_upstream::header_case;
-use super::parts::{choice, duration, extension, limit, prefixes, text, unpack, unsupported};
+use super::parts::{choice, duration, extension, limit, text, unsupported};
 use super::path::{At, Invalid};
 use super::route::route_table;
 use super::types;
 use crate::hcm::{
     ClientCertDetails, ClientCertOptions, Codec, EscapedSlashes, ForwardClientCert, Http1Options,
-    HttpConnectionManager, HttpLimits, HttpTimeouts, InternalAddresses, Normalization, RequestIdOptions,
-    RouteSource, SchemeOverwrite, ServerHeader, StripPort, TrustOptions, UnderscoreHeaders,
+    HttpConnectionManager, HttpLimits, HttpTimeouts, Normalization, RequestIdOptions, RouteSource,
+    SchemeOverwrite, ServerHeader, StripPort, TrustOptions, UnderscoreHeaders,
 };
-use crate::route::MaxStreamDuration;
 
 const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
 const DEFAULT_STREAM_IDLE: Duration = Duration::from_secs(300);
@@ -42,19 +39,19 @@ pub(super) fn connection_manager(
 ) -> Result<HttpConnectionManager, Invalid> {
     let common = value.common_http_protocol_options.clone().unwrap_or_default();
     let http1 = value.http_protocol_options.clone().unwrap_or_default();
+    always_closed(
+        value.stream_error_on_invalid_http_message,
+        &at.field("stream_error_on_invalid_http_message"),
+    )?;
     Ok(HttpConnectionManager {
         codec: codec(value.codec_type, &at.field("codec_type"))?,
         request_id: request_id(&value, at)?,
-        trust: trust(&value, at)?,
+        trust: trust(&value),
         server_header: server_header(&value, at)?,
         client_cert: client_cert(&value, at)?,
         timeouts: timeouts(&value, &common, at)?,
         limits: limits(&value, &common, at)?,
         normalization: normalization(&value, &common, at)?,
-        keep_connection_on_invalid_message: http1
-            .override_stream_error_on_invalid_http_message
-            .or(value.stream_error_on_invalid_http_message)
-            .unwrap_or(false),
         http1: http1_options(http1, &at.field("http_protocol_options"))?,
         scheme: value
             .scheme_header_transformation
@@ -62,13 +59,20 @@ pub(super) fn connection_manager(
             .map(|scheme| scheme_overwrite(scheme, &at.field("scheme_header_transformation")))
             .transpose()?
             .flatten(),
-        proxy_100_continue: value.proxy_100_continue,
         access_logs: access_logs(&value.access_log, &at.field("access_log"), cx)?,
         filters: http_filters(&value.http_filters, &at.field("http_filters"), cx)?,
         stat_prefix: text(&value.stat_prefix, &at.field("stat_prefix"))?.into(),
         via: via(&value.via, &at.field("via"))?,
         routes: route_source(value.route_specifier, at, cx)?,
     })
+}
+
+/// After a badly framed message nobody knows where the next one begins.
+fn always_closed(keep_connection: Option<bool>, at: &At<'_>) -> Result<(), Invalid> {
+    match keep_connection {
+        Some(true) => Err(at.refuse("a connection with a badly framed message is always closed; give false")),
+        Some(false) | None => Ok(()),
+    }
 }
 
 fn codec(value: i32, at: &At<'_>) -> Result<Codec, Invalid> {
@@ -105,15 +109,11 @@ fn route_source(
 }
 
 fn request_id(value: &Proto, at: &At<'_>) -> Result<RequestIdOptions, Invalid> {
-    let mut pack_trace_reason = true;
     if let Some(proto::RequestIDExtension { typed_config }) = &value.request_id_extension {
         let at = at.field("request_id_extension");
         let at = at.field("typed_config");
         match extension(typed_config.as_ref(), &at)? {
-            (types::UUID_REQUEST_ID, any) => {
-                let uuid::UuidRequestIdConfig { pack_trace_reason: pack } = unpack(any, &at)?;
-                pack_trace_reason = pack.unwrap_or(true);
-            }
+            (types::UUID_REQUEST_ID, _) => {}
             (other, _) => return Err(unsupported(other, "give a UuidRequestIdConfig", &at)),
         }
     }
@@ -121,27 +121,15 @@ fn request_id(value: &Proto, at: &At<'_>) -> Result<RequestIdOptions, Invalid> {
         generate: value.generate_request_id.unwrap_or(true),
         preserve_external: value.preserve_external_request_id,
         always_set_in_response: value.always_set_request_id_in_response,
-        pack_trace_reason,
     })
 }
 
-fn trust(value: &Proto, at: &At<'_>) -> Result<TrustOptions, Invalid> {
-    let internal = match &value.internal_address_config {
-        None => InternalAddresses::default(),
-        Some(proto::http_connection_manager::InternalAddressConfig { unix_sockets, cidr_ranges }) => {
-            InternalAddresses {
-                unix_sockets: *unix_sockets,
-                ranges: prefixes(cidr_ranges, &at.field("internal_address_config").field("cidr_ranges"))?,
-            }
-        }
-    };
-    Ok(TrustOptions {
+fn trust(value: &Proto) -> TrustOptions {
+    TrustOptions {
         use_remote_address: value.use_remote_address.unwrap_or(false),
         trusted_hops: value.xff_num_trusted_hops,
         skip_append: value.skip_xff_append,
-        ipv4_as_mapped_ipv6: value.represent_ipv4_remote_address_as_ipv4_mapped_ipv6,
-        internal,
-    })
+    }
 }
 
 fn server_header(value: &Proto, at: &At<'_>) -> Result<ServerHeader, Invalid> {
@@ -190,17 +178,13 @@ fn timeouts(value: &Proto, common: &core::HttpProtocolOptions, at: &At<'_>) -> R
             None,
             &at_common.field("max_connection_duration"),
         )?,
-        max_stream: MaxStreamDuration {
-            limit: limit(common.max_stream_duration, None, &at_common.field("max_stream_duration"))?,
-            ..MaxStreamDuration::default()
-        },
+        max_stream: limit(common.max_stream_duration, None, &at_common.field("max_stream_duration"))?,
         drain: duration(value.drain_timeout, &at.field("drain_timeout"))?.unwrap_or(DEFAULT_DRAIN),
         delayed_close: limit(
             value.delayed_close_timeout,
             Some(DEFAULT_DELAYED_CLOSE),
             &at.field("delayed_close_timeout"),
         )?,
-        stream_flush: limit(value.stream_flush_timeout, stream_idle, &at.field("stream_flush_timeout"))?,
     })
 }
 
@@ -279,19 +263,17 @@ fn http1_options(value: core::Http1ProtocolOptions, at: &At<'_>) -> Result<Http1
         allow_absolute_url,
         accept_http_10,
         default_host_for_http_10,
-        header_key_format,
-        enable_trailers,
-        allow_chunked_length,
-        override_stream_error_on_invalid_http_message: _,
+        override_stream_error_on_invalid_http_message: keep_connection,
     } = value;
+    always_closed(keep_connection, &at.field("override_stream_error_on_invalid_http_message"))?;
+    if allow_absolute_url == Some(false) {
+        let at = at.field("allow_absolute_url");
+        return Err(at.refuse("RFC 9112 3.2.2: a server must take the absolute form; give true"));
+    }
     Ok(Http1Options {
         accept_http_10,
         default_host_for_http_10: (!default_host_for_http_10.is_empty())
             .then(|| default_host_for_http_10.into()),
-        allow_absolute_url: allow_absolute_url.unwrap_or(true),
-        enable_trailers,
-        header_case: header_case(header_key_format.as_ref(), &at.field("header_key_format"))?,
-        allow_chunked_length,
     })
 }
 

@@ -13,7 +13,7 @@ use super::context::Context;
 use super::fault::fault;
 use super::parts::{extension, text, unpack, unsupported};
 use super::path::{At, Invalid};
-use super::{matching, types};
+use super::types;
 use crate::filter::{HttpFilter, HttpFilterKind, PeerMetadata, Reporter, Router, StatsFilter};
 
 const ALLOWED: &str = "give a Router, an HTTPFault, or a TypedStruct of io.istio.http.peer_metadata.Config or stats.PluginConfig";
@@ -54,24 +54,14 @@ fn http_filter(value: &proto::HttpFilter, at: &At<'_>, cx: &mut Context) -> Resu
         types::ROUTER if *disabled => {
             return Err(at.field("disabled").refuse("the router cannot be disabled"));
         }
-        types::ROUTER => HttpFilterKind::Router(router_settings(&unpack(any, &at_config)?, &at_config)?),
+        types::ROUTER => {
+            let router::Router { suppress_envoy_headers } = unpack(any, &at_config)?;
+            HttpFilterKind::Router(Router { suppress_envoy_headers })
+        }
         types::FAULT => HttpFilterKind::Fault(Arc::new(fault(unpack(any, &at_config)?, &at_config, cx)?)),
         _ => istio_filter(any, &at_config)?,
     };
     Ok(HttpFilter { name, disabled: *disabled, kind })
-}
-
-fn router_settings(value: &router::Router, at: &At<'_>) -> Result<Router, Invalid> {
-    let router::Router { suppress_envoy_headers, strict_check_headers, respect_expected_rq_timeout } = value;
-    let at = at.field("strict_check_headers");
-    let checked = strict_check_headers.iter().enumerate();
-    Ok(Router {
-        suppress_envoy_headers: *suppress_envoy_headers,
-        strict_check_headers: checked
-            .map(|(nth, name)| matching::header_name(name, &at.item(nth)))
-            .collect::<Result<_, _>>()?,
-        respect_expected_rq_timeout: *respect_expected_rq_timeout,
-    })
 }
 
 fn istio_filter(any: &xds::Any, at: &At<'_>) -> Result<HttpFilterKind, Invalid> {

@@ -11,7 +11,6 @@ use super::parts::{choice, extension, limit, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::types;
 use crate::cluster::HttpUpstream;
-use crate::hcm::HeaderCase;
 
 const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
 const DEFAULT_MAX_HEADERS_KB: u32 = 60;
@@ -78,7 +77,13 @@ fn options(
     if !(1..=MAX_HEADERS_KB).contains(&kilobytes) {
         return Err(at.field("max_response_headers_kb").refuse(format!("give 1 to {MAX_HEADERS_KB}")));
     }
-    let http1 = http1.unwrap_or_default();
+    if max_stream_duration.is_some() {
+        let at = at.field("max_stream_duration");
+        return Err(
+            at.refuse("give a timeout in the route, or max_stream_duration in the HTTP connection manager")
+        );
+    }
+    server_only(&http1.unwrap_or_default(), at_http1)?;
     Ok(HttpUpstream {
         idle_timeout: limit(idle_timeout, Some(DEFAULT_IDLE), &at.field("idle_timeout"))?,
         max_connection_duration: limit(max_connection_duration, None, &at.field("max_connection_duration"))?,
@@ -89,48 +94,22 @@ fn options(
             &at.field("max_headers_count"),
         )?,
         max_response_headers_bytes: kilobytes * 1024,
-        max_stream_duration: limit(max_stream_duration, None, &at.field("max_stream_duration"))?,
-        enable_trailers: http1.enable_trailers,
-        header_case: upstream_http1(&http1, at_http1)?,
     })
 }
 
-/// Options that only a server has mean nothing towards an upstream.
-fn upstream_http1(value: &core::Http1ProtocolOptions, at: &At<'_>) -> Result<HeaderCase, Invalid> {
+/// Options that only a server has mean nothing towards an upstream, and there are no others.
+fn server_only(value: &core::Http1ProtocolOptions, at: &At<'_>) -> Result<(), Invalid> {
     let core::Http1ProtocolOptions {
         allow_absolute_url: _,
         accept_http_10: _,
         default_host_for_http_10: _,
-        header_key_format,
-        enable_trailers: _,
-        allow_chunked_length,
-        override_stream_error_on_invalid_http_message: _,
+        override_stream_error_on_invalid_http_message: keep_connection,
     } = value;
-    if *allow_chunked_length {
-        let at = at.field("allow_chunked_length");
-        return Err(at.refuse("a response with both lengths is always refused (response splitting)"));
-    }
-    header_case(header_key_format.as_ref(), &at.field("header_key_format"))
-}
-
-pub(super) fn header_case(
-    value: Option<&core::http1_protocol_options::HeaderKeyFormat>,
-    at: &At<'_>,
-) -> Result<HeaderCase, Invalid> {
-    use core::http1_protocol_options::header_key_format::HeaderFormat;
-    let Some(core::http1_protocol_options::HeaderKeyFormat { header_format }) = value else {
-        return Ok(HeaderCase::Lower);
-    };
-    match header_format {
-        Some(HeaderFormat::ProperCaseWords(_)) => Ok(HeaderCase::Proper),
-        Some(HeaderFormat::StatefulFormatter(formatter)) => {
-            let at = at.field("stateful_formatter");
-            let at = at.field("typed_config");
-            match extension(formatter.typed_config.as_ref(), &at)? {
-                (types::PRESERVE_CASE, _) => Ok(HeaderCase::Preserve),
-                (other, _) => Err(unsupported(other, "give a PreserveCaseFormatterConfig", &at)),
-            }
+    match keep_connection {
+        Some(true) => {
+            let at = at.field("override_stream_error_on_invalid_http_message");
+            Err(at.refuse("a connection with a badly framed message is always closed; give false"))
         }
-        None => Err(at.refuse("give proper_case_words or stateful_formatter")),
+        Some(false) | None => Ok(()),
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn listener(
     if filter_chains.is_empty() && default_filter_chain.is_none() {
         return Err(at.field("filter_chains").refuse("give at least one"));
     }
+    captured(use_original_dst, bind_to_port, at)?;
     let mut filters = listener_filters_of(&listener_filters, &at.field("listener_filters"))?;
     let (chains, matches) = chains(filter_chains, &at.field("filter_chains"), cx)?;
     // Envoy adds the inspector too, where a chain cannot be chosen without it.
@@ -67,8 +68,8 @@ pub(super) fn listener(
     Ok(Listener {
         name: ListenerName::try_from(name).map_err(|error| at.field("name").refuse(error))?,
         addresses: addresses(first, additional_addresses, at)?,
-        bind_to_port: bind_to_port.unwrap_or(true),
-        use_original_dst: use_original_dst.unwrap_or(false),
+        bind_to_port: true,
+        use_original_dst: false,
         backlog: tcp_backlog_size.unwrap_or(DEFAULT_BACKLOG),
         stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.into()),
         direction: match choice(traffic_direction, &at.field("traffic_direction"))? {
@@ -120,6 +121,16 @@ fn chains(
     Ok((chains, matches))
 }
 
+/// Listeners that hand connections to each other by original destination are for captured traffic.
+fn captured(use_original_dst: Option<bool>, bind_to_port: Option<bool>, at: &At<'_>) -> Result<(), Invalid> {
+    const REASON: &str = "redirected traffic is not captured yet";
+    match (use_original_dst, bind_to_port) {
+        (Some(true), _) => Err(at.field("use_original_dst").refuse(REASON)),
+        (_, Some(false)) => Err(at.field("bind_to_port").refuse(REASON)),
+        _ => Ok(()),
+    }
+}
+
 fn needs_client_hello(chain: &ChainMatch) -> bool {
     !chain.server_names.is_empty()
         || !chain.application_protocols.is_empty()
@@ -134,8 +145,13 @@ fn listener_filters_of(values: &[proto::ListenerFilter], at: &At<'_>) -> Result<
         let at = at.field("typed_config");
         match extension(typed_config.as_ref(), &at)? {
             (types::TLS_INSPECTOR, _) => filters.tls_inspector = true,
-            (types::ORIGINAL_DST, _) => filters.original_dst = true,
-            (other, _) => return Err(unsupported(other, "give a TlsInspector or an OriginalDst", &at)),
+            (other, _) => {
+                return Err(unsupported(
+                    other,
+                    "give a TlsInspector; redirected traffic is not captured yet",
+                    &at,
+                ));
+            }
         }
     }
     Ok(filters)

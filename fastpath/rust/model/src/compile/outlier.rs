@@ -122,7 +122,6 @@ fn thresholds(value: proto::circuit_breakers::Thresholds, at: &At<'_>) -> Result
         max_requests,
         max_retries,
         retry_budget,
-        track_remaining,
     } = value;
     let default = Thresholds::default();
     Ok(Thresholds {
@@ -131,7 +130,6 @@ fn thresholds(value: proto::circuit_breakers::Thresholds, at: &At<'_>) -> Result
         max_requests: max_requests.unwrap_or(default.max_requests),
         max_retries: max_retries.unwrap_or(default.max_retries),
         retry_budget: retry_budget.map(|value| budget(value, &at.field("retry_budget"))).transpose()?,
-        track_remaining,
     })
 }
 

@@ -10,7 +10,6 @@ pub(super) const HCM: &str =
     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager";
 pub(super) const TCP_PROXY: &str = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
 pub(super) const TLS_INSPECTOR: &str = "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector";
-pub(super) const ORIGINAL_DST: &str = "envoy.extensions.filters.listener.original_dst.v3.OriginalDst";
 pub(super) const ROUTER: &str = "envoy.extensions.filters.http.router.v3.Router";
 pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault";
 pub(super) const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
@@ -24,8 +23,6 @@ pub(super) const STDERR_LOG: &str = "envoy.extensions.access_loggers.stream.v3.S
 pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 pub(super) const PREVIOUS_HOSTS: &str =
     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
-pub(super) const PRESERVE_CASE: &str =
-    "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
 pub(super) const TYPED_STRUCT: &str = "xds.type.v3.TypedStruct";
 pub(super) const UDPA_TYPED_STRUCT: &str = "udpa.type.v1.TypedStruct";
 /// Istio's filters, whose messages Envoy's API lacks: they travel in a `TypedStruct`.

@@ -39,8 +39,6 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// In place of the connection manager's stream idle timeout.
     pub idle_timeout: IdleTimeout,
-    /// Limit on the life of the stream, in place of the connection manager's.
-    pub max_stream_duration: Option<MaxStreamDuration>,
     /// When and how to try again.
     pub retry: Option<Arc<RetryPolicy>>,
     /// Which circuit breaker thresholds count.
@@ -67,17 +65,6 @@ pub enum IdleTimeout {
     Off,
     /// This long.
     After(Duration),
-}
-
-/// Limits on the life of a stream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MaxStreamDuration {
-    /// The limit; `None` is no limit here (the connection manager's is off too).
-    pub limit: Option<Duration>,
-    /// When set, a request's `grpc-timeout` is its limit, capped by this; zero is no cap.
-    pub grpc_timeout_header_max: Option<Duration>,
-    /// Taken off `grpc-timeout`, so that the answer arrives in time.
-    pub grpc_timeout_header_offset: Option<Duration>,
 }
 
 /// Which cluster a request goes to.

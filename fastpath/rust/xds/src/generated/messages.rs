@@ -146,8 +146,6 @@ pub struct Cluster {
     pub metadata: Option<crate::envoy::config::core::v3::Metadata>,
     #[prost(message, optional, tag = "30")]
     pub upstream_connection_options: Option<crate::envoy::config::cluster::v3::UpstreamConnectionOptions>,
-    #[prost(bool, tag = "31")]
-    pub close_connections_on_host_health_failure: bool,
     #[prost(oneof = "cluster::LbConfig", tags = "34, 37, 56")]
     pub lb_config: Option<cluster::LbConfig>,
 }
@@ -208,8 +206,6 @@ pub struct Thresholds {
     pub max_retries: Option<u32>,
     #[prost(message, optional, tag = "8")]
     pub retry_budget: Option<crate::envoy::config::cluster::v3::circuit_breakers::thresholds::RetryBudget>,
-    #[prost(bool, tag = "6")]
-    pub track_remaining: bool,
 }
 pub mod thresholds {
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -235,8 +231,6 @@ pub enum LbConfig {
 pub struct CommonLbConfig {
     #[prost(message, optional, tag = "1")]
     pub healthy_panic_threshold: Option<crate::envoy::r#type::v3::Percent>,
-    #[prost(message, optional, tag = "3")]
-    pub locality_weighted_lb_config: Option<crate::envoy::config::cluster::v3::cluster::common_lb_config::LocalityWeightedLbConfig>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EdsClusterConfig {
@@ -282,11 +276,6 @@ pub enum LbPolicy {
     Maglev = 5,
     ClusterProvided = 6,
     LoadBalancingPolicyConfig = 7,
-}
-pub mod common_lb_config {
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct LocalityWeightedLbConfig {
-}
 }
 }
 }
@@ -341,12 +330,6 @@ pub struct Http1ProtocolOptions {
     pub accept_http_10: bool,
     #[prost(string, tag = "3")]
     pub default_host_for_http_10: String,
-    #[prost(message, optional, tag = "4")]
-    pub header_key_format: Option<crate::envoy::config::core::v3::http1_protocol_options::HeaderKeyFormat>,
-    #[prost(bool, tag = "5")]
-    pub enable_trailers: bool,
-    #[prost(bool, tag = "6")]
-    pub allow_chunked_length: bool,
     #[prost(message, optional, tag = "7")]
     pub override_stream_error_on_invalid_http_message: Option<bool>,
 }
@@ -491,25 +474,6 @@ pub enum HeaderAppendAction {
     AddIfAbsent = 1,
     OverwriteIfExistsOrAdd = 2,
     OverwriteIfExists = 3,
-}
-}
-pub mod http1_protocol_options {
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct HeaderKeyFormat {
-    #[prost(oneof = "header_key_format::HeaderFormat", tags = "1, 8")]
-    pub header_format: Option<header_key_format::HeaderFormat>,
-}
-pub mod header_key_format {
-#[derive(Clone, PartialEq, ::prost::Oneof)]
-pub enum HeaderFormat {
-    #[prost(message, tag = "1")]
-    ProperCaseWords(crate::envoy::config::core::v3::http1_protocol_options::header_key_format::ProperCaseWords),
-    #[prost(message, tag = "8")]
-    StatefulFormatter(crate::envoy::config::core::v3::TypedExtensionConfig),
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ProperCaseWords {
-}
 }
 }
 pub mod http_protocol_options {
@@ -811,8 +775,6 @@ pub struct RouteAction {
     pub retry_policy: Option<crate::envoy::config::route::v3::RetryPolicy>,
     #[prost(enumeration = "crate::envoy::config::core::v3::RoutingPriority", tag = "11")]
     pub priority: i32,
-    #[prost(message, optional, tag = "36")]
-    pub max_stream_duration: Option<crate::envoy::config::route::v3::route_action::MaxStreamDuration>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2, 3")]
     pub cluster_specifier: Option<route_action::ClusterSpecifier>,
     #[prost(oneof = "route_action::HostRewriteSpecifier", tags = "6, 7, 29, 35")]
@@ -1021,15 +983,6 @@ pub enum HostRewriteSpecifier {
     #[prost(message, tag = "35")]
     HostRewritePathRegex(crate::envoy::r#type::matcher::v3::RegexMatchAndSubstitute),
 }
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct MaxStreamDuration {
-    #[prost(message, optional, tag = "1")]
-    pub max_stream_duration: Option<::prost_types::Duration>,
-    #[prost(message, optional, tag = "2")]
-    pub grpc_timeout_header_max: Option<::prost_types::Duration>,
-    #[prost(message, optional, tag = "3")]
-    pub grpc_timeout_header_offset: Option<::prost_types::Duration>,
-}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ClusterNotFoundResponseCode {
@@ -1203,22 +1156,11 @@ pub mod v3 {
 pub struct Router {
     #[prost(bool, tag = "4")]
     pub suppress_envoy_headers: bool,
-    #[prost(string, repeated, tag = "5")]
-    pub strict_check_headers: Vec<String>,
-    #[prost(bool, tag = "6")]
-    pub respect_expected_rq_timeout: bool,
 }
 }
 }
 }
 pub mod listener {
-pub mod original_dst {
-pub mod v3 {
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct OriginalDst {
-}
-}
-}
 pub mod tls_inspector {
 pub mod v3 {
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1252,8 +1194,6 @@ pub struct HttpConnectionManager {
     pub max_request_headers_kb: Option<u32>,
     #[prost(message, optional, tag = "24")]
     pub stream_idle_timeout: Option<::prost_types::Duration>,
-    #[prost(message, optional, tag = "59")]
-    pub stream_flush_timeout: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "28")]
     pub request_timeout: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "41")]
@@ -1268,8 +1208,6 @@ pub struct HttpConnectionManager {
     pub use_remote_address: Option<bool>,
     #[prost(uint32, tag = "19")]
     pub xff_num_trusted_hops: u32,
-    #[prost(message, optional, tag = "25")]
-    pub internal_address_config: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::InternalAddressConfig>,
     #[prost(bool, tag = "21")]
     pub skip_xff_append: bool,
     #[prost(string, tag = "22")]
@@ -1284,10 +1222,6 @@ pub struct HttpConnectionManager {
     pub forward_client_cert_details: i32,
     #[prost(message, optional, tag = "17")]
     pub set_current_client_cert_details: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::SetCurrentClientCertDetails>,
-    #[prost(bool, tag = "18")]
-    pub proxy_100_continue: bool,
-    #[prost(bool, tag = "20")]
-    pub represent_ipv4_remote_address_as_ipv4_mapped_ipv6: bool,
     #[prost(message, optional, tag = "30")]
     pub normalize_path: Option<bool>,
     #[prost(bool, tag = "33")]
@@ -1333,13 +1267,6 @@ pub enum RouteSpecifier {
     Rds(crate::envoy::extensions::filters::network::http_connection_manager::v3::Rds),
     #[prost(message, tag = "4")]
     RouteConfig(crate::envoy::config::route::v3::RouteConfiguration),
-}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct InternalAddressConfig {
-    #[prost(bool, tag = "1")]
-    pub unix_sockets: bool,
-    #[prost(message, repeated, tag = "2")]
-    pub cidr_ranges: Vec<crate::envoy::config::core::v3::CidrRange>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetCurrentClientCertDetails {
@@ -1434,24 +1361,11 @@ pub struct ClusterWeight {
 }
 }
 }
-pub mod http {
-pub mod header_formatters {
-pub mod preserve_case {
-pub mod v3 {
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct PreserveCaseFormatterConfig {
-}
-}
-}
-}
-}
 pub mod request_id {
 pub mod uuid {
 pub mod v3 {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UuidRequestIdConfig {
-    #[prost(message, optional, tag = "1")]
-    pub pack_trace_reason: Option<bool>,
 }
 }
 }

@@ -29,7 +29,6 @@ fn defaults_are_envoys() {
         max_requests: 1024,
         max_retries: 3,
         retry_budget: None,
-        track_remaining: false,
     };
     assert_eq!((cluster.breakers.default, cluster.breakers.high), (defaults, defaults));
     assert_eq!(cluster.buffer_limit, 1024 * 1024);

@@ -10,7 +10,7 @@ use super::support::{any, apply, chain, listener_of, manager, object, refusal, r
 use crate::compile::types::{self, LISTENER};
 use crate::filter::HttpFilterKind;
 use crate::filter_chain::NetworkFilter;
-use crate::hcm::{Codec, EscapedSlashes, HeaderCase, HttpConnectionManager, ServerHeader, StripPort};
+use crate::hcm::{Codec, EscapedSlashes, HttpConnectionManager, ServerHeader, StripPort};
 
 fn compiled(message: &proto::HttpConnectionManager) -> std::sync::Arc<HttpConnectionManager> {
     let outcome = apply(LISTENER, "l", &listener_of(vec![chain(message)]));
@@ -45,13 +45,9 @@ fn defaults_are_envoys_and_safer_where_envoys_are_unsafe() {
     assert_eq!(timeouts.drain, Duration::from_secs(5));
     assert_eq!(timeouts.delayed_close, Some(Duration::from_secs(1)));
     assert_eq!((made.limits.max_request_headers_bytes, made.limits.max_request_headers), (60 * 1024, 100));
-    assert!(
-        made.request_id.generate && made.request_id.pack_trace_reason && !made.request_id.preserve_external
-    );
+    assert!(made.request_id.generate && !made.request_id.preserve_external);
     assert!(matches!(&made.server_header, ServerHeader::Overwrite(name) if &**name == "envoy"));
-    assert!(
-        !made.normalization.normalize_path && made.http1.allow_absolute_url && !made.http1.accept_http_10
-    );
+    assert!(!made.normalization.normalize_path && !made.http1.accept_http_10);
     assert!(!made.trust.use_remote_address);
 }
 
@@ -65,7 +61,6 @@ fn a_zero_turns_a_limit_off() {
     let timeouts = compiled(&message).timeouts;
 
     assert_eq!((timeouts.stream_idle, timeouts.request_headers, timeouts.delayed_close), (None, None, None));
-    assert_eq!(timeouts.stream_flush, None);
 }
 
 #[test]
@@ -136,22 +131,15 @@ fn what_normalises_a_request_is_read() {
     message.merge_slashes = true;
     message.path_with_escaped_slashes_action = Slashes::RejectRequest as i32;
     message.strip_any_host_port = Some(true);
-    let case = core::http1_protocol_options::header_key_format::ProperCaseWords {};
-    let format = core::http1_protocol_options::header_key_format::HeaderFormat::ProperCaseWords(case);
-    message.http_protocol_options = Some(core::Http1ProtocolOptions {
-        header_key_format: Some(core::http1_protocol_options::HeaderKeyFormat {
-            header_format: Some(format),
-        }),
-        accept_http_10: true,
-        ..Default::default()
-    });
+    message.http_protocol_options =
+        Some(core::Http1ProtocolOptions { accept_http_10: true, ..Default::default() });
 
     let made = compiled(&message);
 
     assert!(made.normalization.normalize_path && made.normalization.merge_slashes);
     assert_eq!(made.normalization.escaped_slashes, EscapedSlashes::Reject);
     assert_eq!(made.normalization.strip_port, StripPort::Any);
-    assert_eq!(made.http1.header_case, HeaderCase::Proper);
+    assert!(made.http1.accept_http_10);
     message.strip_matching_host_port = true;
     assert_eq!(refused(&message).0, "strip_any_host_port");
 }
@@ -173,5 +161,9 @@ fn http2_and_impossible_values_are_refused_by_path() {
     assert_eq!(change(|message| message.max_request_headers_kb = Some(9000)).0, "max_request_headers_kb");
     assert_eq!(change(|message| message.route_specifier = None).0, "");
     assert_eq!(change(|message| message.request_timeout = seconds(-1)).0, "request_timeout");
+    assert_eq!(
+        change(|message| message.stream_error_on_invalid_http_message = Some(true)).0,
+        "stream_error_on_invalid_http_message"
+    );
     assert_eq!(change(|message| message.via = "a\nb".to_owned()).0, "via");
 }

@@ -115,6 +115,7 @@ fn faults_are_refused_by_path() {
 
     assert_eq!(refused(|message| message.filter_chains.clear()), "filter_chains");
     assert_eq!(refused(|message| message.address = None), "address");
+    assert_eq!(refused(|message| message.use_original_dst = Some(true)), "use_original_dst");
     assert_eq!(refused(|message| message.filter_chains[1].filter_chain_match = None), "filter_chains[1]");
     assert_eq!(
         refused(|message| message.address = Some(socket("0.0.0.0", 70_000))),
