@@ -32,7 +32,7 @@ impl Engine {
         if let Some(limit) = timeouts.request.filter(|_| !exchange.body.complete) {
             exchange.deadlines.request = self.now().after(limit);
         }
-        if let Some(limit) = timeouts.max_stream.limit {
+        if let Some(limit) = timeouts.max_stream {
             exchange.deadlines.life = self.now().after(limit);
         }
         if exchange.body.complete {
