@@ -57,7 +57,9 @@ class Listeners:
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._bound: dict[Endpoint, list[socket.socket]] = {}
+        self._bound: dict[tuple[str, int], tuple[Endpoint, list[socket.socket]]] = {}
+        self.missing: list[Endpoint] = []
+        """Wanted, but somebody else has the address: `bind_missing` tries again."""
         self._offered: dict[tuple[str, int], list[socket.socket]] = {}
         self.shared = False
         """Whether other processes of ours may still listen on our addresses (their successor is us)."""
@@ -68,21 +70,30 @@ class Listeners:
 
     def reconcile(self, wanted: Sequence[Endpoint]) -> tuple[list[Endpoint], list[BindFailed]]:
         """Close what is no longer wanted, bind what is new: returns what was bound, and what failed."""
-        for gone in self._bound.keys() - set(wanted):
-            for old in self._bound.pop(gone):
+        by_key = {endpoint.key: endpoint for endpoint in wanted}
+        for gone in self._bound.keys() - by_key.keys():
+            for old in self._bound.pop(gone)[1]:
                 old.close()
-        added: list[Endpoint] = []
         failed: list[BindFailed] = []
-        for endpoint in dict.fromkeys(wanted):
-            if endpoint in self._bound:
+        added: list[Endpoint] = []
+        for key, endpoint in by_key.items():
+            if key in self._bound:
+                self._adjust(endpoint)
                 continue
             try:
-                self._bound[endpoint] = self._open(endpoint)
+                self._bound[key] = (endpoint, self._open(endpoint))
             except OSError as error:
-                failed.append(BindFailed(endpoint, os.strerror(error.errno) if error.errno else str(error)))
+                reason = os.strerror(error.errno) if error.errno else str(error)
+                failed.append(BindFailed(endpoint, reason))
             else:
                 added.append(endpoint)
+        self.missing = [fault.endpoint for fault in failed]
         return added, failed
+
+    def bind_missing(self) -> list[Endpoint]:
+        """What could be bound this time."""
+        added, _ = self.reconcile([*(endpoint for endpoint, _ in self._bound.values()), *self.missing])
+        return added
 
     def drop_offered(self) -> None:
         """Close what the generation before us offered and nobody wanted."""
@@ -92,14 +103,22 @@ class Listeners:
         self._offered.clear()
 
     def of_slot(self, slot: int) -> list[tuple[Endpoint, socket.socket]]:
-        return [(endpoint, sockets[slot]) for endpoint, sockets in self._bound.items()]
+        return [(endpoint, sockets[slot]) for endpoint, sockets in self._bound.values()]
 
     def sockets(self) -> Iterable[tuple[Endpoint, list[socket.socket]]]:
-        return self._bound.items()
+        return self._bound.values()
 
     def bound_ports(self) -> list[dict[str, Any]]:
         """Where each address is really bound: differs where port 0 was asked for."""
-        return [{**e.describe(), "bound_port": _port(sockets[0])} for e, sockets in self._bound.items()]
+        return [{**e.describe(), "bound_port": _port(sockets[0])} for e, sockets in self._bound.values()]
+
+    def _adjust(self, endpoint: Endpoint) -> None:
+        """An address that stays keeps its sockets and queues; a changed backlog is taken up in place."""
+        old, sockets = self._bound[endpoint.key]
+        if endpoint.backlog != old.backlog:
+            for each in sockets:
+                each.listen(endpoint.backlog)
+        self._bound[endpoint.key] = (endpoint, sockets)
 
     def _open(self, endpoint: Endpoint) -> list[socket.socket]:
         opened = self._offered.pop(endpoint.key, [])

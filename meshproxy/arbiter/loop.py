@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
 
 SIGNALS = (
     signal.SIGTERM,
@@ -16,10 +15,6 @@ SIGNALS = (
     signal.SIGUSR1,
     signal.SIGCHLD,
 )
-
-
-class Waitable(Protocol):
-    def fileno(self) -> int: ...
 
 
 class Loop:
@@ -41,9 +36,8 @@ class Loop:
         self._ready[fd] = ready
         self._epoll.register(fd, select.EPOLLIN)
 
-    def want_write(self, fds: Iterable[int], *, wanted: bool) -> None:
-        for fd in fds:
-            self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
+    def want_write(self, fd: int, *, wanted: bool) -> None:
+        self._epoll.modify(fd, select.EPOLLIN | (select.EPOLLOUT if wanted else 0))
 
     def forget(self, fd: int) -> None:
         del self._ready[fd]

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 import os
 import signal
-import socket
 import time
 from typing import Any, NamedTuple
 
-from meshloom.meshproxy.arbiter import child, handover
+from meshloom.meshproxy.arbiter import child
 from meshloom.meshproxy.arbiter.configuration import Blob, Configuration
+from meshloom.meshproxy.arbiter.generations import Generations
+from meshloom.meshproxy.arbiter.handover import HandoverFailed
 from meshloom.meshproxy.arbiter.listeners import Endpoint, Listeners
 from meshloom.meshproxy.arbiter.loop import Loop
 from meshloom.meshproxy.arbiter.plan import (
@@ -42,7 +43,8 @@ from meshloom.meshproxy.arbiter.plan import (
     wake_at,
 )
 from meshloom.meshproxy.arbiter.regions import Regions
-from meshloom.meshproxy.control import MAX_FDS, Channel, ChannelClosed, Message, channel_pair, sealed
+from meshloom.meshproxy.arbiter.switchboard import Switchboard
+from meshloom.meshproxy.control import MAX_FDS, Channel, Message, channel_pair, sealed
 from meshloom.meshproxy.logs import open_log
 from meshloom.meshproxy.options import Options
 from meshloom.runtime.log import Log
@@ -73,22 +75,25 @@ class Arbiter:
         self._regions = Regions(options.workers)
         self._configuration = Configuration()
         self._loop = Loop(self._on_signals)
-        self._channels: dict[int, Channel] = {}
+        self._lines = Switchboard(self._loop, self._on_message)
+        self._generations = Generations(options, self._loop, self._listeners, self._begin_drain)
         self._worker_settings: dict[str, Any] = {}
         self._restarts = [0] * options.workers
-        self._predecessor: Channel | None = None
-        self._rendezvous: socket.socket | None = None
         self._last_turn = now
         self._exit_code: int | None = None
         self._asked_to_end = False
 
     def run(self) -> int:
         self._loop.listen_for_signals()
-        if self._options.hot_restart:
-            self._join_generations()
+        try:
+            self._generations.await_successor()
+        except HandoverFailed as failure:
+            log.error("hot_restart_failed", reason=failure)
+            return 1
         while self._exit_code is None:
             now = time.monotonic()
             self._watch_hearts(now)
+            self._bind_missing()
             for action in plan(self._state, now, self._program.timing):
                 self._carry_out(action, now)
             if self._exit_code is None:
@@ -109,7 +114,7 @@ class Arbiter:
                 deadline = now + self._program.timing.agent_stop
                 self._put(place, Killed(pid) if number == signal.SIGKILL else Draining(pid, deadline))
             case TellDrain(place, pid, deadline):
-                self._send(place, {"type": "drain", "seconds": max(math.ceil(deadline - now), 0)})
+                self._lines.send(place, {"type": "drain", "seconds": max(math.ceil(deadline - now), 0)})
                 self._put(place, Draining(pid, deadline))
             case Exit(code):
                 self._exit_code = code
@@ -157,10 +162,10 @@ class Arbiter:
         pid = child.fork_worker(self._program.worker, settings, keep + ([bundle.fd] if bundle else []))
         theirs.close()
         failures = getattr(self._at(slot), "failures", 0)
-        self._adopt(slot, Channel(mine))
+        self._lines.connect(slot, Channel(mine))
         self._put(slot, Booting(pid, now, failures))
         for update in self._configuration.updates:
-            self._send(slot, {"type": "update", "version": update.version, "listen": []}, [update.fd])
+            self._lines.send(slot, {"type": "update", "version": update.version, "listen": []}, [update.fd])
 
     def _start_agent(self, now: float) -> None:
         mine, theirs = channel_pair()
@@ -168,7 +173,7 @@ class Arbiter:
         pid = child.exec_agent(command, theirs.fileno())
         theirs.close()
         failures = getattr(self._state.agent, "failures", 0)
-        self._adopt(AGENT, Channel(mine))
+        self._lines.connect(AGENT, Channel(mine))
         self._put(AGENT, Booting(pid, now, failures))
         known = self._configuration.blobs()
         header = {
@@ -177,19 +182,9 @@ class Arbiter:
             "telemetry": len(self._regions.fds),
             "versions": [blob.version for blob in known],
         }
-        self._send(AGENT, header, [*self._regions.fds, *(blob.fd for blob in known)])
+        self._lines.send(AGENT, header, [*self._regions.fds, *(blob.fd for blob in known)])
         self._tell_agent_of_workers()
         self._tell_agent_of_listeners([])
-
-    def _adopt(self, place: int, channel: Channel) -> None:
-        self._abandon(place)
-        self._channels[place] = channel
-        self._loop.watch(channel.fileno(), lambda: self._converse(place))
-
-    def _abandon(self, place: int) -> None:
-        if channel := self._channels.pop(place, None):
-            self._loop.forget(channel.fileno())
-            channel.close()
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -206,9 +201,8 @@ class Arbiter:
                     self._ended(place, os.waitstatus_to_exitcode(status), now)
 
     def _ended(self, place: int, status: int, now: float) -> None:
-        if place in self._channels:
-            self._converse(place)  # its last words
-        self._abandon(place)
+        self._lines.converse(place)  # its last words
+        self._lines.disconnect(place)
         was = self._at(place)
         vacant = vacate(was, status, now, self._program.timing)
         if place != AGENT:
@@ -224,30 +218,6 @@ class Arbiter:
 
     # Conversation
 
-    def _converse(self, place: int) -> None:
-        channel = self._channels[place]
-        try:
-            channel.flush()
-            self._loop.want_write([channel.fileno()], wanted=channel.blocked)
-            while self._channels.get(place) is channel and (message := channel.receive()) is not None:
-                self._on_message(place, message)
-        except ChannelClosed:
-            # Its end as a process, which decides, is seen by _reap.
-            if self._channels.get(place) is channel:
-                self._abandon(place)
-
-    def _send(self, place: int, header: dict[str, Any], fds: list[int] | None = None) -> None:
-        channel = self._channels.get(place)
-        if channel is None:
-            return
-        try:
-            channel.send(header, fds or [])
-        except ChannelClosed:
-            self._abandon(place)
-            return
-        if channel.blocked:
-            self._loop.want_write([channel.fileno()], wanted=True)
-
     def _on_message(self, place: int, message: Message) -> None:
         if place == AGENT:
             self._on_agent(message)
@@ -262,8 +232,9 @@ class Arbiter:
             log.info("worker_ready", slot=slot, pid=there.pid, after_s=round(now - there.since, 3))
             self._state = self._state._replace(proven=True)
             self._put(slot, Serving(there.pid, now, now, there.failures))
-            self._relieve_predecessor()
-        self._send(AGENT, {**message.header, "slot": slot})
+            if all(isinstance(place, Serving) for place in self._state.workers):
+                self._generations.relieve_predecessor()
+        self._lines.send(AGENT, {**message.header, "slot": slot})
 
     def _on_agent(self, message: Message) -> None:
         header = message.header
@@ -273,7 +244,7 @@ class Arbiter:
                 self._put_agent_serving()
             case "bundle":
                 self._configuration.replace(Blob(header["version"], message.fds[0]))
-                self._bind(header["listen"])
+                self._spread_sockets(self._bind(header["listen"]))
             case "update":
                 self._configuration.add(Blob(header["version"], message.fds[0]))
                 self._spread_update(header, message.fds[0])
@@ -297,45 +268,63 @@ class Arbiter:
     def _bind(self, listen: list[dict[str, Any]]) -> list[Endpoint]:
         """Bring the sockets in line with the configuration; the first one lets the workers start."""
         first = not self._state.configured
-        if first and self._options.restart_epoch and not self._take_over():
+        try:
+            if first:
+                self._generations.take_over()
+        except HandoverFailed as failure:
+            log.error("hot_restart_failed", reason=failure)
+            self._state = self._state._replace(phase=Leave(1))
             return []
         added, failed = self._listeners.reconcile([Endpoint.parse(entry) for entry in listen])
-        for failure in failed:
-            log.error(
-                "bind_failed",
-                address=failure.endpoint.address,
-                port=failure.endpoint.port,
-                reason=failure.reason,
-            )
+        for fault in failed:
+            log.error("bind_failed", **fault.endpoint.describe(), reason=fault.reason)
         if first and failed:
             self._state = self._state._replace(phase=Leave(1))
         self._state = self._state._replace(configured=True)
-        reports = [{**f.endpoint.describe(), "reason": f.reason} for f in failed]
+        reports = [{**fault.endpoint.describe(), "reason": fault.reason} for fault in failed]
         self._tell_agent_of_listeners(reports)
         return added
+
+    def _bind_missing(self) -> None:
+        """What could not be bound may have become free: a socket of our own that a worker has just closed."""
+        if not self._listeners.missing or not isinstance(self._state.phase, Run):
+            return
+        if added := self._listeners.bind_missing():
+            log.info("bound_at_last", listeners=len(added))
+            self._tell_agent_of_listeners([])
+            self._spread_sockets(added)
+
+    def _spread_sockets(self, added: list[Endpoint]) -> None:
+        for slot in range(len(self._state.workers)):
+            sockets = {endpoint: each.fileno() for endpoint, each in self._listeners.of_slot(slot)}
+            self._send_sockets(slot, added, sockets)
 
     def _spread_update(self, header: dict[str, Any], fd: int) -> None:
         added = self._bind(header["listen"])
         room = MAX_FDS - FDS_BESIDE_LISTENERS
         for slot in range(len(self._state.workers)):
             sockets = {endpoint: each.fileno() for endpoint, each in self._listeners.of_slot(slot)}
-            for start in range(room, len(added), room):
-                self._send_sockets(slot, added[start : start + room], sockets)
+            self._send_sockets(slot, added[room:], sockets)
             first = added[:room]
             described = [endpoint.describe() for endpoint in first]
             update = {"type": "update", "version": header["version"], "listen": described}
-            self._send(slot, update, [fd, *(sockets[endpoint] for endpoint in first)])
+            self._lines.send(slot, update, [fd, *(sockets[endpoint] for endpoint in first)])
 
-    def _send_sockets(self, slot: int, part: list[Endpoint], sockets: dict[Endpoint, int]) -> None:
-        """More sockets than fit one message go ahead of their update, with an update of nothing."""
+    def _send_sockets(self, slot: int, added: list[Endpoint], sockets: dict[Endpoint, int]) -> None:
+        """Sockets without their resources: they go with an update of nothing, as many as fit one message."""
+        room = MAX_FDS - FDS_BESIDE_LISTENERS
+        for start in range(0, len(added), room):
+            self._send_some_sockets(slot, added[start : start + room], sockets)
+
+    def _send_some_sockets(self, slot: int, part: list[Endpoint], sockets: dict[Endpoint, int]) -> None:
         nothing = sealed("meshproxy-empty", b"")
         header = {"type": "update", "version": 0, "listen": [endpoint.describe() for endpoint in part]}
-        self._send(slot, header, [nothing, *(sockets[endpoint] for endpoint in part)])
+        self._lines.send(slot, header, [nothing, *(sockets[endpoint] for endpoint in part)])
         os.close(nothing)
 
     def _spread(self, header: dict[str, Any]) -> None:
         for slot in range(len(self._state.workers)):
-            self._send(slot, header)
+            self._lines.send(slot, header)
 
     def _tell_agent_of_workers(self) -> None:
         workers = [
@@ -347,65 +336,12 @@ class Arbiter:
             }
             for slot, place in enumerate(self._state.workers)
         ]
-        self._send(AGENT, {"type": "workers", "workers": workers})
+        self._lines.send(AGENT, {"type": "workers", "workers": workers})
 
     def _tell_agent_of_listeners(self, failed: list[dict[str, Any]]) -> None:
-        self._send(AGENT, {"type": "bound", "listeners": self._listeners.bound_ports(), "failed": failed})
-
-    # Generations
-
-    def _join_generations(self) -> None:
-        try:
-            self._rendezvous = handover.await_successor(self._options.base_id, self._options.restart_epoch)
-        except handover.HandoverFailed as failure:
-            log.error("hot_restart_failed", reason=failure)
-            self._exit_code = 1
-            return
-        self._loop.watch(self._rendezvous.fileno(), self._meet_successor)
-
-    def _take_over(self) -> bool:
-        try:
-            self._predecessor = handover.take_sockets(
-                self._options.base_id, self._options.restart_epoch, self._listeners
-            )
-        except handover.HandoverFailed as failure:
-            log.error("hot_restart_failed", reason=failure)
-            self._state = self._state._replace(phase=Leave(1))
-            return False
-        return True
-
-    def _relieve_predecessor(self) -> None:
-        if self._predecessor is None or not all(isinstance(place, Serving) for place in self._state.workers):
-            return
-        self._listeners.drop_offered()
-        log.info("predecessor_relieved", epoch=self._options.restart_epoch - 1)
-        try:
-            self._predecessor.send({"type": "drain", "seconds": self._options.parent_shutdown_time_s})
-        except ChannelClosed:
-            log.warning("predecessor_gone", epoch=self._options.restart_epoch - 1)
-        self._predecessor.close()
-        self._predecessor = None
-
-    def _meet_successor(self) -> None:
-        assert self._rendezvous is not None
-        end, _ = self._rendezvous.accept()
-        if not handover.is_own_user(end):
-            end.close()
-            return
-        channel = Channel(end)
-        self._loop.watch(channel.fileno(), lambda: self._hear_successor(channel))
-
-    def _hear_successor(self, channel: Channel) -> None:
-        try:
-            while (message := channel.receive()) is not None:
-                if message.kind == "sockets":
-                    handover.offer_sockets(channel, self._listeners)
-                elif message.kind == "drain":
-                    log.info("successor_serves")
-                    self._begin_drain(float(message.header["seconds"]))
-        except ChannelClosed:
-            self._loop.forget(channel.fileno())
-            channel.close()
+        self._lines.send(
+            AGENT, {"type": "bound", "listeners": self._listeners.bound_ports(), "failed": failed}
+        )
 
     # Signals
 
@@ -413,10 +349,10 @@ class Arbiter:
         if signal.SIGCHLD in numbers:
             self._reap()
         if signal.SIGHUP in numbers:
-            self._send(AGENT, {"type": "reload"})
+            self._lines.send(AGENT, {"type": "reload"})
         if signal.SIGUSR1 in numbers:
             self._spread({"type": "reopen_logs"})
-            self._send(AGENT, {"type": "reopen_logs"})
+            self._lines.send(AGENT, {"type": "reopen_logs"})
             open_log(self._options)
         if signal.SIGQUIT in numbers:
             self._state = self._state._replace(phase=Leave(0))
@@ -438,7 +374,7 @@ class Arbiter:
         # A copy kept open here would go on queueing connections that nobody accepts.
         self._listeners.reconcile([])
         self._state = self._state._replace(phase=Drain(deadline, stay))
-        self._send(AGENT, {"type": "draining", "seconds": seconds})
+        self._lines.send(AGENT, {"type": "draining", "seconds": seconds})
 
 
 def _name(place: int) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 
 from tests.meshproxy.ads_server import AdsServer
 from tests.meshproxy.pki import Authority, Issued, peer_serial
-from tests.meshproxy.test_arbiter import eventually
+from tests.meshproxy.test_arbiter import eventually, free_port
 from tests.meshproxy.test_lifecycle import worker_pids
 from tests.support.bootstrap import HCM, address, cluster, http_listener, route, router, static, virtual_host
 from tests.support.client import fetch
@@ -433,3 +434,32 @@ def test_listeners_in_a_file_are_followed(tmp_path: Path, origin: Origin) -> Non
 
 def write_response(path: Path, *resources: dict[str, Any]) -> None:
     replace(path, json.dumps({"resources": list(resources)}).encode())
+
+
+def test_a_listener_may_go_and_come_back_on_its_port(tmp_path: Path, server: Server, origin: Origin) -> None:
+    port = free_port()
+    server.ads.put("cluster", cluster("up", origin.port))
+    listener = http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))]) | {"address": address(port)}
+    server.ads.put("listener", listener)
+    with running("meshproxy", dynamic(server, "GRPC"), tmp_path) as proxy:
+        until(proxy, b"one")
+
+        for _ in range(5):
+            server.ads.remove("listener", "web")
+            eventually(lambda: "web::" not in proxy.get("/listeners"), "gone")
+            server.ads.put("listener", listener | {"tcp_backlog_size": 64})
+            eventually(lambda: "web::" in proxy.get("/listeners"), "back")
+            until(proxy, b"one")
+
+
+def test_a_taken_port_is_taken_up_when_it_becomes_free(
+    tmp_path: Path, server: Server, origin: Origin
+) -> None:
+    server.ads.put("cluster", cluster("up", origin.port))
+    listener = http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))])
+    with running("meshproxy", dynamic(server, "GRPC"), tmp_path) as proxy:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            server.ads.put("listener", listener | {"address": address(taken.getsockname()[1])})
+            eventually(lambda: proxy.stat("listener_manager.listener_create_failure") == 1, "it is counted")
+
+        until(proxy, b"one")
