@@ -95,15 +95,12 @@ def translator(made: MeshModel, previous: ModelTranslator | None = None) -> Mode
 
 def sidecar(ip: str = "10.0.0.1", namespace: str = "default", **more: Any) -> Proxy:
     """By default beside orders-v1, whose program listens on 127.0.0.1:4000."""
-    given: dict[str, Any] = {"labels": {"app": "orders"}, "app_ports": {8080: HostPort("127.0.0.1", 4000)}}
-    return Proxy(
-        id=f"sidecar~{ip}",
-        kind=ProxyKind.SIDECAR,
-        ip=ip,
-        name="orders-v1",
-        namespace=Namespace(namespace),
-        **given | more,
-    )
+    given: dict[str, Any] = {
+        "kind": ProxyKind.SIDECAR,
+        "labels": {"app": "orders"},
+        "app_ports": {8080: HostPort("127.0.0.1", 4000)},
+    }
+    return Proxy(id=f"sidecar~{ip}", ip=ip, name="orders-v1", namespace=Namespace(namespace), **given | more)
 
 
 def gateway(**more: Any) -> Proxy:
