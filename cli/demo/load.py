@@ -31,6 +31,8 @@ class Outcome:
     """0: no answer."""
     answer: dict[str, object]
     failure: str = ""
+    rule: str = ""
+    """The rule that a proxy routed it by, which the shop's rules say in the header `x-rule`."""
 
     @property
     def lost(self) -> bool:
@@ -62,7 +64,7 @@ class Client:
         started = time.monotonic()
         try:
             async with asyncio.timeout(_TIMEOUT_S):
-                status, body = await self._exchange(user_agent)
+                status, rule, body = await self._exchange(user_agent)
         except (OSError, TimeoutError, h11.RemoteProtocolError) as error:
             self.close()
             reason = f"{type(error).__name__}: {error}"
@@ -73,19 +75,19 @@ class Client:
         else:
             self.close()
         failure = "" if status == 200 else body[:200].decode("utf-8", "replace")
-        return Outcome(started, seconds, status, _object(body), failure)
+        return Outcome(started, seconds, status, _object(body), failure, rule)
 
     def close(self) -> None:
         if self._stream is not None:
             self._stream[1].close()
         self._stream = None
 
-    async def _exchange(self, user_agent: str) -> tuple[int, bytes]:
+    async def _exchange(self, user_agent: str) -> tuple[int, str, bytes]:
         reader, writer = await self._connected()
         headers = [("host", self._target.host), ("user-agent", user_agent), ("accept", "application/json")]
         head = self._machine.send(h11.Request(method="GET", target=self._target.url, headers=headers))
         writer.write((head or b"") + (self._machine.send(h11.EndOfMessage()) or b""))
-        status, body = 0, b""
+        status, rule, body = 0, "", b""
         while True:
             event = self._machine.next_event()
             match event:
@@ -93,10 +95,11 @@ class Client:
                     self._machine.receive_data(await reader.read(65536))
                 case h11.Response():
                     status = event.status_code
+                    rule = dict(event.headers).get(b"x-rule", b"").decode("ascii", "replace")
                 case h11.Data():
                     body += event.data
                 case h11.EndOfMessage():
-                    return status, body
+                    return status, rule, body
                 case h11.ConnectionClosed() | h11.PAUSED:
                     raise ConnectionResetError("closed before the answer was complete")
 

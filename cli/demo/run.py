@@ -33,15 +33,18 @@ async def run_demo(options: DemoOptions, screen: Screen) -> Report:
     """Raises CliError when the mesh does not even come up; broken promises are in the report."""
     settings = LocalSettings.load(options.example)
     folder = Path(tempfile.mkdtemp(prefix="meshloom-demo-"))
-    started, kept = time.monotonic(), True
+    started, keep = time.monotonic(), options.keep
     try:
         with MeshHome(folder) as home:
             report = await _told(MeshOptions(settings, home, gateway=settings.gateway), options, screen)
         report.seconds = round(time.monotonic() - started, 1)
-        kept = options.keep or bool(report.broken())
+        keep = keep or bool(report.broken())
         return report
+    except CliError:
+        keep = True
+        raise
     finally:
-        if kept:
+        if keep:
             screen.say(f"   logs: {folder / 'log'}")
         else:
             shutil.rmtree(folder, ignore_errors=True)

@@ -65,7 +65,7 @@ class Story:
 
     async def _canary(self) -> None:
         await self._apply(self._example / "rules" / "canary.yaml")
-        await self._serves(self._door, FIREFOX, "1.1")
+        await self._serves(self._door, "canary")
         firefox, chrome = await asyncio.gather(self._users.ask(FIREFOX, 60), self._users.ask(CHROME, 60))
         self.report.canary.firefox, self.report.canary.chrome = versions(firefox), versions(chrome)
 
@@ -120,7 +120,7 @@ class Story:
             for percent in (0, 50, 100):
                 applied = time.monotonic()
                 await self._apply(self._example / "rules" / f"rollout-{percent}.yaml")
-                converged = await self._everywhere({0: "1.0", 50: "", 100: "1.1"}[percent])
+                converged = await self._everywhere(f"rollout-{percent}")
                 if percent == 100:
                     rollout.converged_s = None if converged is None else round(converged - applied, 3)
                 start = time.monotonic()
@@ -132,8 +132,8 @@ class Story:
         rollout.sent, rollout.proxies = len(outcomes), len(self._mesh.ready()) + 1
         rollout.lost, rollout.reasons = _lost(outcomes)
 
-    async def _everywhere(self, version: str) -> float | None:
-        """The moment at which the last proxy sent a request by the new rule; "" asks for both versions.
+    async def _everywhere(self, rule: str) -> float | None:
+        """The moment at which the last proxy sent a request by that rule; None when one never does.
 
         Each sidecar is asked through its own http_proxy listener, the gateway at its door: what counts is
         what a proxy does with a request, not what it has acknowledged.
@@ -142,22 +142,22 @@ class Story:
             Target(f"{copy.ip}:{HTTP_PROXY_PORT}", "http://storefront/version", "storefront")
             for copy in self._mesh.ready()
         ]
-        asked = [self._serves(target, CHROME, version) for target in (self._door, *through)]
+        asked = [self._serves(target, rule) for target in (self._door, *through)]
         moments = await asyncio.gather(*asked, return_exceptions=True)
         found = [moment for moment in moments if isinstance(moment, float)]
         return max(found) if len(found) == len(moments) else None
 
-    async def _serves(self, target: Target, user_agent: str, version: str) -> float:
-        """Asks until `version` answers, and returns that moment; raises TimeoutError after 20 s."""
-        client, seen = Client(target), set()
+    async def _serves(self, target: Target, rule: str) -> float:
+        """Asks until a request is routed by `rule`, and returns that moment; raises TimeoutError after 20
+        s."""
+        client = Client(target)
         try:
             async with asyncio.timeout(20):
                 while True:
-                    outcome = await client.get(user_agent)
+                    outcome = await client.get(CHROME)
                     if target is self._door:
                         self._tally.outcomes.append(outcome)
-                    seen.add(outcome.version)
-                    if (version and outcome.version == version) or (not version and {"1.0", "1.1"} <= seen):
+                    if outcome.rule == rule:
                         return outcome.at + outcome.seconds
                     await asyncio.sleep(0.02)
         finally:
