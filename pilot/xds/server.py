@@ -1,7 +1,7 @@
 """The AggregatedDiscoveryService, in both dialects, over grpc.aio.
 
 One reader and one writer per stream; the writer always sends what is newest, so nothing queues. A client
-that does not take a response within `WRITE_PATIENCE` is dropped: it reconnects and starts from the newest
+that does not take a response in time is dropped: it reconnects and starts from the newest
 snapshot.
 """
 
@@ -27,7 +27,6 @@ from meshloom.pilot.xds.stream import AdsStream, Converged, Respond, WaitUntil
 from meshloom.runtime.log import Log
 
 SERVICE = "envoy.service.discovery.v3.AggregatedDiscoveryService"
-WRITE_PATIENCE = 30.0  # seconds
 # Seconds after our start for which a proxy that comes back waits. Its configuration is good; ours lacks every
 # workload whose supervisor has not come back yet, and would take those out of the rotation.
 RETURN_PATIENCE = 3.0
@@ -49,10 +48,12 @@ class Context(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AdsSettings:
-    """`identity_domain`: on the mTLS port, the trust domain in which clients prove who they are."""
+    """`identity_domain`: on the mTLS port, the trust domain in which clients prove who they are.
+    `write_patience`: seconds that a client may take to read a response before it is dropped."""
 
     identifier: str
     identity_domain: str | None = None
+    write_patience: float = 30.0
 
 
 class AdsServer:
@@ -139,7 +140,7 @@ class AdsServer:
         while not connection.ended:
             match connection.stream.act(self._clock()):
                 case Respond(type_url, payload):
-                    async with asyncio.timeout(WRITE_PATIENCE):
+                    async with asyncio.timeout(self._settings.write_patience):
                         await context.write(payload)
                     short = SHORT_NAMES.get(type_url, "other")
                     self._metrics.pushes.labels(type=short).inc()

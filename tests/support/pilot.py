@@ -68,12 +68,12 @@ class Mesh:
 
 
 @asynccontextmanager
-async def running_pilot() -> AsyncIterator[Mesh]:
+async def running_pilot(write_patience: float = 30.0) -> AsyncIterator[Mesh]:
     metrics = PilotMetrics()
     hub = Hub(metrics, "test", time.monotonic)
     publisher = Publisher(hub, metrics, TranslateSettings())
     server = grpc.aio.server()
-    ads = AdsServer(hub, metrics, time.monotonic, AdsSettings("test"))
+    ads = AdsServer(hub, metrics, time.monotonic, AdsSettings("test", write_patience=write_patience))
     server.add_generic_rpc_handlers((ads.handler(), StatusServer(hub).handler()))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
