@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(connection chunks reencode)
+[[ ${#targets[@]} -gt 0 ]] || targets=(connection chunks reencode update)
 
 flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"
@@ -17,6 +17,6 @@ for target in "${targets[@]}"; do
     # With an explicit triple the flags do not reach build scripts, which could not link the counters.
     RUSTFLAGS="$flags" cargo build --quiet --release --target "$triple" --bin "$target"
     mkdir -p "corpus/$target" "artifacts/$target"
-    "target/$triple/release/$target" -max_total_time="$seconds" -max_len=2048 -dict=http1.dict -print_final_stats=1 \
+    "target/$triple/release/$target" -max_total_time="$seconds" -max_len=4096 -dict=http1.dict -print_final_stats=1 \
         -artifact_prefix="artifacts/$target/" -close_fd_mask=1 "corpus/$target" seeds/"$target"
 done

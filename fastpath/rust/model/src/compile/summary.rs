@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::context::Context;
 use super::path::{At, Invalid};
-use super::update::{Compiled, Kind, Rejected, compile, own_name};
+use super::update::{Compiled, Kind, Rejected, agreed_name, compile};
 use crate::address::Address;
 use crate::cluster::{DnsTarget, EndpointSource};
 
@@ -57,8 +57,6 @@ pub struct DnsSummary {
 ///
 /// `bytes` is the content of the `Any`. `name` is the name the resource travels under; empty is its own.
 pub fn summarise(type_url: &str, name: &str, bytes: &[u8]) -> Result<ResourceSummary, Vec<Rejected>> {
-    let own = own_name(bytes);
-    let name = if name.is_empty() { own.as_str() } else { name };
     let reject = |found: Vec<Invalid>| {
         let rejected = |Invalid { path, reason }| Rejected {
             type_url: type_url.to_owned(),
@@ -70,6 +68,7 @@ pub fn summarise(type_url: &str, name: &str, bytes: &[u8]) -> Result<ResourceSum
     };
     let kind = Kind::of(type_url)
         .ok_or_else(|| reject(vec![At::ROOT.refuse("resources of this type are not supported")]))?;
+    let name = &agreed_name(name, bytes).map_err(|invalid| reject(vec![invalid]))?;
     let mut cx = Context::default();
     let compiled = compile(kind, name, type_url, bytes, &mut cx).map_err(reject)?;
     Ok(summary(name, &compiled, cx))

@@ -140,6 +140,7 @@ impl Compiler {
         let discovery::Resource { name, version: _, resource } = value;
         let at = At::ROOT;
         let any = at.field("resource").required(resource.as_ref())?;
+        let name = agreed_name(name, &any.value)?;
         let key = (kind, name.clone());
         let fingerprint =
             [0, 1].map(|nth: usize| self.hashers.get(nth).map_or(0, |hasher| hasher.hash_one(&any.value)));
@@ -154,8 +155,8 @@ impl Compiler {
                 ]);
             }
         }
-        compile(kind, name, &any.type_url, &any.value, &mut self.context)?
-            .install(name, &mut self.context.snapshot);
+        compile(kind, &name, &any.type_url, &any.value, &mut self.context)?
+            .install(&name, &mut self.context.snapshot);
         self.fingerprints.insert(key, fingerprint);
         Ok(true)
     }
@@ -247,8 +248,20 @@ pub(super) fn compile(
     })
 }
 
-/// The name that a resource gives itself: in every kind of resource it is field 1.
-pub(super) fn own_name(bytes: &[u8]) -> String {
+/// The name that a resource travels under, which must be the one that it gives itself; either may be left out.
+pub(super) fn agreed_name(given: &str, bytes: &[u8]) -> Result<String, Invalid> {
+    let own = own_name(bytes);
+    match (given, own.as_str()) {
+        ("", _) => Ok(own),
+        (given, own) if own.is_empty() || own == given => Ok(given.to_owned()),
+        (given, own) => Err(At::ROOT
+            .field("name")
+            .refuse(format!("this is {own:?}, but the resource travels as {given:?}"))),
+    }
+}
+
+/// In every kind of resource field 1 is the name.
+fn own_name(bytes: &[u8]) -> String {
     #[derive(Clone, PartialEq, ::prost::Message)]
     struct Named {
         #[prost(string, tag = "1")]

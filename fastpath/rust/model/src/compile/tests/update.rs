@@ -125,6 +125,11 @@ fn a_resource_of_another_type_than_it_claims_is_refused() {
 }
 
 #[test]
+fn a_resource_that_travels_under_another_name_is_refused() {
+    assert_eq!(super::support::refusal(types::CLUSTER, "b", &static_cluster("a")).0, "name");
+}
+
+#[test]
 fn a_listener_without_a_name_takes_that_of_the_resource() {
     let mut unnamed = listener_of(vec![chain(&manager())]);
     unnamed.name = String::new();
