@@ -29,15 +29,17 @@ pub(crate) struct TlsSession {
     /// `held` was read by a listener filter and has not been looked at yet.
     preloaded: bool,
     peer_closed: bool,
+    /// After an error nothing more may be asked of the connection but its alert.
+    failed: bool,
 }
 
 impl TlsSession {
     pub(crate) fn server(connection: UnbufferedServerConnection) -> Self {
-        Self { side: Side::Server(connection), held: Vec::new(), preloaded: false, peer_closed: false }
+        Self { side: Side::Server(connection), held: Vec::new(), preloaded: false, peer_closed: false, failed: false }
     }
 
     pub(crate) fn client(connection: UnbufferedClientConnection) -> Self {
-        Self { side: Side::Client(connection), held: Vec::new(), preloaded: false, peer_closed: false }
+        Self { side: Side::Client(connection), held: Vec::new(), preloaded: false, peer_closed: false, failed: false }
     }
 
     /// Hands over ciphertext that was read before the session began.
@@ -157,7 +159,8 @@ impl TlsSession {
                 Ok(Progress::PeerClosed) => self.peer_closed = true,
                 Ok(Progress::Done) => break,
                 Err(error) => {
-                    self.emit_alert(out);
+                    self.failed = true;
+                    self.emit_alert(cipher.get_mut(start..).unwrap_or_default(), out);
                     return Err(error);
                 }
             }
@@ -166,13 +169,17 @@ impl TlsSession {
         Ok(written)
     }
 
-    /// After an error the alert is still to be sent.
-    fn emit_alert(&mut self, out: &mut Vec<u8>) {
+    /// After an error the alert is still to be sent. rustls remembers where in `rest` further handshake messages lie,
+    /// so it must see the same bytes again: with others it panics.
+    fn emit_alert(&mut self, rest: &mut [u8], out: &mut Vec<u8>) {
+        let mut start = 0;
         for _ in 0..4 {
-            let (_, progress) = match &mut self.side {
-                Side::Server(connection) => step(connection.process_tls_records(&mut []), &mut [], out),
-                Side::Client(connection) => step(connection.process_tls_records(&mut []), &mut [], out),
+            let rest = rest.get_mut(start..).unwrap_or_default();
+            let (discard, progress) = match &mut self.side {
+                Side::Server(connection) => step(connection.process_tls_records(rest), &mut [], out),
+                Side::Client(connection) => step(connection.process_tls_records(rest), &mut [], out),
             };
+            start += discard;
             if !matches!(progress, Ok(Progress::Again)) {
                 break;
             }
@@ -186,6 +193,9 @@ impl TlsSession {
 
     /// Encrypts `plain` and appends the records to `out`.
     pub(crate) fn encrypt(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), TlsError> {
+        if self.failed {
+            return Err(TlsError::NotReady);
+        }
         let held = self.held.as_mut_slice();
         match &mut self.side {
             Side::Server(connection) => encrypt(connection.process_tls_records(held), plain, out),
@@ -195,6 +205,9 @@ impl TlsSession {
 
     /// Appends a close_notify alert to `out`, when the handshake is far enough for one.
     pub(crate) fn close_notify(&mut self, out: &mut Vec<u8>) {
+        if self.failed {
+            return;
+        }
         let held = self.held.as_mut_slice();
         match &mut self.side {
             Side::Server(connection) => close_notify(connection.process_tls_records(held), out),
