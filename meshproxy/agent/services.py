@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import os
 from pathlib import Path
 
 from meshloom.fastpath.telemetry import Region
+from meshloom.meshproxy import orphans
 from meshloom.meshproxy.admin.pages import answer
 from meshloom.meshproxy.admin.view import View
 from meshloom.meshproxy.agent.agent import Agent
@@ -58,9 +60,25 @@ def _tell_address(path: str, bound: Address) -> None:
 async def _leave_when_alone(agent: Agent, ended: asyncio.Event) -> None:
     """An arbiter that was killed leaves us with its workers; the last of them to go takes us along."""
     await agent.relay.lost.wait()
-    while agent.fleet.any_alive():
-        await asyncio.sleep(LOOK_AGAIN_S)
-    ended.set()
+    async with contextlib.AsyncExitStack() as stack:
+        for bound in agent.fleet.bound:
+            with contextlib.suppress(OSError):  # somebody answers there already
+                listening = orphans.listen(bound["address"], bound["bound_port"])
+                successor = functools.partial(_hear_successor, agent)
+                await stack.enter_async_context(await asyncio.start_unix_server(successor, sock=listening))
+        while agent.fleet.any_alive():
+            await asyncio.sleep(LOOK_AGAIN_S)
+        ended.set()
+
+
+async def _hear_successor(agent: Agent, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A new arbiter that listens where we do; when it serves, it says so."""
+    try:
+        if await reader.read(len(orphans.LEAVE)) == orphans.LEAVE:
+            log.info("successor_serves")
+            agent.fleet.end_orphans()
+    finally:
+        writer.close()
 
 
 def _start_report(agent: Agent, regions: list[Region]) -> list[asyncio.Task[None]]:

@@ -10,6 +10,7 @@ from meshloom.meshproxy.arbiter.listeners import Listeners
 from meshloom.meshproxy.arbiter.loop import Loop
 from meshloom.meshproxy.control import Channel, ChannelClosed
 from meshloom.meshproxy.options import Options
+from meshloom.meshproxy.orphans import is_own_user
 from meshloom.runtime.log import Log
 
 log = Log("arbiter")
@@ -39,7 +40,8 @@ class Generations:
             self._predecessor = handover.take_sockets(options.base_id, options.restart_epoch, self._listeners)
 
     def relieve_predecessor(self) -> None:
-        """We serve: it may go."""
+        """We serve: it may go, and so may whoever was left without an arbiter on our addresses."""
+        self._listeners.relieve_orphans()
         if self._predecessor is None:
             return
         self._listeners.drop_offered()
@@ -53,7 +55,7 @@ class Generations:
 
     def _meet(self, waiting: socket.socket) -> None:
         end, _ = waiting.accept()
-        if not handover.is_own_user(end):
+        if not is_own_user(end):
             end.close()
             return
         channel = Channel(end)

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import os
 import socket
-import struct
 from collections.abc import Iterator
 from typing import Any
 
 from meshloom.meshproxy.arbiter.listeners import Listeners
 from meshloom.meshproxy.control import MAX_FDS, Channel
+from meshloom.meshproxy.orphans import is_own_user
 
 HANDOVER_SECONDS = 10.0
 """How long a predecessor may take to answer."""
@@ -50,13 +50,6 @@ def await_successor(base_id: int, epoch: int) -> socket.socket:
             f"give this one --restart-epoch {epoch + 1} to replace it, or another --base-id"
         ) from error
     return listening
-
-
-def is_own_user(end: socket.socket) -> bool:
-    """An abstract name has no permissions of its own."""
-    credentials = end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return bool(uid == os.getuid())
 
 
 def take_sockets(base_id: int, epoch: int, listeners: Listeners) -> Channel:

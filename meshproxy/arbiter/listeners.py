@@ -14,6 +14,8 @@ import socket
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from meshloom.meshproxy import orphans
+
 
 class Endpoint(NamedTuple):
     """What a listener binds: an IP literal and a port, or a path of a Unix socket with port 0."""
@@ -61,8 +63,8 @@ class Listeners:
         self.missing: list[Endpoint] = []
         """Wanted, but somebody else has the address: `bind_missing` tries again."""
         self._offered: dict[tuple[str, int], list[socket.socket]] = {}
-        self.shared = False
-        """Whether other processes of ours may still listen on our addresses (their successor is us)."""
+        self._orphans: list[socket.socket] = []
+        """Lines to proxies without an arbiter whose addresses we share for now."""
 
     def offer(self, address: str, port: int, sockets: Iterable[socket.socket]) -> None:
         """Sockets of the generation before us, by slot: used in place of new ones."""
@@ -140,10 +142,22 @@ class Listeners:
         """Bind, sure that nobody else listens there: SO_REUSEPORT alone would share a stranger's port."""
         if endpoint.is_path:
             return _listen_on_path(endpoint)
-        if endpoint.port and not self.shared:
-            with _tcp_socket(endpoint) as probe:
-                probe.bind((endpoint.address, endpoint.port))
+        if endpoint.port:
+            try:
+                with _tcp_socket(endpoint) as probe:
+                    probe.bind((endpoint.address, endpoint.port))
+            except OSError as error:
+                line = orphans.find(*endpoint.key) if error.errno == errno.EADDRINUSE else None
+                if line is None:
+                    raise
+                self._orphans.append(line)
         return _listen(endpoint, endpoint.port)
+
+    def relieve_orphans(self) -> None:
+        """Tell them that we serve in their place."""
+        while self._orphans:
+            with contextlib.suppress(OSError), self._orphans.pop() as line:
+                line.sendall(orphans.LEAVE)
 
 
 def _another(endpoint: Endpoint, first: socket.socket) -> socket.socket:

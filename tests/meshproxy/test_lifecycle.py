@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.meshproxy.test_arbiter import eventually, free_port
-from tests.support.bootstrap import address, cluster, http_listener, route, static, virtual_host
+from tests.support.bootstrap import address, cluster, file_log, http_listener, route, static, virtual_host
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Origin, Received, answer
 from tests.support.proxies import Proxy, running
@@ -238,3 +238,38 @@ def alive(pid: int) -> bool:
         return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return False
+
+
+def test_a_new_arbiter_takes_over_from_orphans_without_a_lost_request(tmp_path: Path, origin: Origin) -> None:
+    port = free_port()
+    with contextlib.ExitStack() as stack:
+        old = stack.enter_context(running("meshproxy", proxy_to(origin, port), tmp_path / "0"))
+        pid = old.process.pid
+        orphans = [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        load = stack.enter_context(Load(port))
+        load.more()
+        old.process.kill()
+        old.process.wait()
+        load.more()
+
+        stack.enter_context(running("meshproxy", proxy_to(origin, port), tmp_path / "1"))
+
+        eventually(lambda: not any(alive(child) for child in orphans), "the orphans have made room")
+        load.more()
+        assert load.failures == []
+
+
+def test_access_logs_are_reopened(tmp_path: Path, origin: Origin) -> None:
+    path = tmp_path / "access"
+    bootstrap = proxy_to(origin)
+    manager = bootstrap["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    manager["access_log"] = [file_log(path, "%RESPONSE_CODE%\n")]
+    with running("meshproxy", bootstrap, tmp_path) as proxy:
+        port = proxy.port("web")
+        fetch(port)
+        eventually(lambda: path.exists() and path.read_text() == "200\n", "a line")
+
+        path.rename(tmp_path / "access.1")
+        proxy.process.send_signal(signal.SIGUSR1)
+
+        eventually(lambda: fetch(port).status == 200 and path.exists() and path.read_text(), "a new file")
