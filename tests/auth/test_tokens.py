@@ -69,7 +69,7 @@ def test_the_key_survives_a_restart_and_is_private(tmp_path: Path) -> None:
         {"sub": "system:serviceaccount:shop/sa/admin:orders"},
         {"sub": ["system:serviceaccount:shop:orders"]},
     ],
-    ids=str,
+    ids="-".join,
 )
 def test_wrong_claims_are_refused(signer: TokenSigner, changes: dict[str, Any]) -> None:
     token = signed(signer, claims(**changes))
