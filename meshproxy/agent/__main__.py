@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
 
 import uvloop
 from meshloom.meshproxy.agent.agent import Agent
@@ -58,33 +56,12 @@ async def _serve(agent: Agent, telemetry: list[int]) -> int:
     ended = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ended.set)
     agent.relay.attach(agent.hear)
-    async with _running(agent):
-        try:
-            await run_services(agent, telemetry, ended)
-        except OSError as error:
-            log.error("admin_failed", reason=error)
-            return EXIT_BAD_BOOTSTRAP
-    return 0
-
-
-@contextlib.asynccontextmanager
-async def _running(agent: Agent) -> AsyncIterator[None]:
-    running = asyncio.create_task(agent.run(), name="agent")
-    running.add_done_callback(_end_on_failure)
     try:
-        yield
-    finally:
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-
-def _end_on_failure(task: asyncio.Task[None]) -> None:
-    """A bug in the agent: say so and end; the arbiter starts another, the workers notice nothing."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        import traceback
-
-        log.error("agent_failed", error="".join(traceback.format_exception(error)))
-        os._exit(70)
+        await run_services(agent, telemetry, ended)
+    except OSError as error:
+        log.error("admin_failed", reason=error)
+        return EXIT_BAD_BOOTSTRAP
+    return 0
 
 
 def _first_message(control: int) -> Message:

@@ -25,6 +25,7 @@ from meshloom.meshproxy.agent.target import find_target
 from meshloom.meshproxy.agent.wire import encode_bundle, encode_update, replay
 from meshloom.meshproxy.bootstrap.load import Bootstrap, InvalidBootstrap, load
 from meshloom.meshproxy.control import Message
+from meshloom.meshproxy.logs import open_log
 from meshloom.meshproxy.options import Options
 from meshloom.meshproxy.resources.compiled import Compiled, Rejected, compile_resource
 from meshloom.meshproxy.resources.protos import CLUSTER, ENDPOINTS, LISTENER, PUSH_ORDER, SECRET, SHORT
@@ -81,6 +82,9 @@ class Agent:
     _told: bool = False
     _live: bool = False
     log_level: str = ""
+    handed_over: asyncio.Event = field(default_factory=asyncio.Event)
+    """A successor serves: what only one of us can have is its from now on."""
+    admin_bound: tuple[str, int] | None = None
     started: float = 0.0
 
     def restore(self, versions: list[int], blobs: list[bytes]) -> None:
@@ -170,10 +174,15 @@ class Agent:
 
     def hear(self, message: Message) -> None:
         """A message from the arbiter."""
-        if message.kind == "reload":
-            self.reload()
-        else:
-            self.fleet.hear(message)
+        match message.kind:
+            case "reload":
+                self.reload()
+            case "handed_over":
+                self.handed_over.set()
+            case "reopen_logs":
+                open_log(self.options)
+            case _:
+                self.fleet.hear(message)
 
     def find_target(self, source: Grpc) -> Target:
         """Raises NoTarget."""

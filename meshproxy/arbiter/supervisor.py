@@ -76,7 +76,7 @@ class Arbiter:
         self._configuration = Configuration()
         self._loop = Loop(self._on_signals)
         self._lines = Switchboard(self._loop, self._on_message)
-        self._generations = Generations(options, self._loop, self._listeners, self._begin_drain)
+        self._generations = Generations(options, self._loop, self._listeners, self._give_way)
         self._worker_settings: dict[str, Any] = {}
         self._restarts = [0] * options.workers
         self._last_turn = now
@@ -361,6 +361,10 @@ class Arbiter:
                 self._state = self._state._replace(phase=Leave(0))
             self._asked_to_end = True
             self._begin_drain(self._options.drain_time_s)
+
+    def _give_way(self, seconds: float) -> None:
+        self._lines.send(AGENT, {"type": "handed_over"})
+        self._begin_drain(seconds)
 
     def _begin_drain(self, seconds: float, *, stay: bool = False) -> None:
         """Let requests end. A drain under way can be made shorter, or final, never longer."""

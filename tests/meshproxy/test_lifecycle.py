@@ -181,6 +181,28 @@ def test_hot_restart_loses_no_request(tmp_path: Path, origin: Origin) -> None:
         assert new.stat("server.hot_restart_epoch") == 1
 
 
+def test_generations_share_an_admin_address_one_after_the_other(tmp_path: Path, origin: Origin) -> None:
+    port, admin = free_port(), free_port()
+    fixed = {"admin": {"address": address(admin)}}
+    family = ("--base-id", str(os.getpid() * 10 + 4), "--drain-time-s", "2")
+    with running("meshproxy", proxy_to(origin, port) | fixed, tmp_path / "0", *family) as old:
+        flags = (*family, "--restart-epoch", "1", "--parent-shutdown-time-s", "10")
+        with running("meshproxy", proxy_to(origin, port) | fixed, tmp_path / "1", *flags) as new:
+            assert new.stat("server.hot_restart_epoch") == 1
+            assert old.process.wait(15) == 0
+
+
+def test_a_taken_admin_address_ends_the_start(tmp_path: Path, origin: Origin) -> None:
+    admin = free_port()
+    fixed = proxy_to(origin) | {"admin": {"address": address(admin)}}
+    with (
+        running("meshproxy", fixed, tmp_path / "0"),
+        pytest.raises(AssertionError, match="exited with 1"),
+        running("meshproxy", fixed, tmp_path / "1"),
+    ):
+        pass
+
+
 def test_quitquitquit_ends_it_and_a_get_does_not(tmp_path: Path, origin: Origin) -> None:
     with running("meshproxy", proxy_to(origin), tmp_path) as proxy:
         host, port = proxy.admin.rsplit(":", 1)
