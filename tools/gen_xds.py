@@ -1,8 +1,8 @@
 """Generates the Rust side of Envoy's API from fastpath/rust/xds/fields.txt. Run by `make generate`.
 
-Three files come out: messages.rs (prost structs that have the implemented fields only), table.rs (every field of those
-messages with its status, for the walker that refuses the others) and docs/compatibility.md (the same for people).
-The descriptors are those of the xds-protos package, so a new release of it shows up as a diff here.
+Three files come out: messages.rs (prost structs that have the implemented fields only), table.rs (every field
+of those messages with its status, for the walker that refuses the others) and docs/compatibility.md (the same
+for people). The descriptors are those of the xds-protos package, so a new release of it shows up as a diff.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CRATE = ROOT / "fastpath" / "rust" / "xds"
 LINE = re.compile(r"^(?P<mark>[~@!] )?(?P<name>\w+)(?:\s\s+(?P<note>.+))?$")
 STATUS = {"": "Read", "~ ": "Ignored", "@ ": "Agent", "! ": "Refused"}
+API_FOLDERS = {"config", "extensions", "service", "type", "core"}
 F = FieldDescriptor
 
 SCALARS = {
@@ -76,7 +77,7 @@ def load_descriptors() -> None:
     """Import every generated module, so that the pool knows all types."""
     for package in (envoy, udpa, xds):
         for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-            if module.name.endswith("_pb2") and module.name.split(".")[1] in {"config", "extensions", "service", "type", "core"}:
+            if module.name.endswith("_pb2") and module.name.split(".")[1] in API_FOLDERS:
                 importlib.import_module(module.name)
 
 
@@ -168,17 +169,16 @@ def real_oneof(f: FieldDescriptor, message: Message) -> OneofDescriptor | None:
 
 def field_type(f: FieldDescriptor) -> tuple[str, str]:
     """prost's name of the kind, and the Rust type of one value."""
-    if f.type == F.TYPE_MESSAGE:
+    if f.message_type is not None:
         return "message", rust_path(f.message_type)
-    if f.type == F.TYPE_ENUM:
+    if f.enum_type is not None:
         return f'enumeration = "{rust_path(f.enum_type)}"', "i32"
     return SCALARS[f.type]
 
 
 def plain_field(f: FieldDescriptor) -> str:
-    if is_map(f):
-        value = f.message_type.fields_by_name["value"]
-        kind, rust = field_type(value)
+    if f.message_type is not None and is_map(f):
+        kind, rust = field_type(f.message_type.fields_by_name["value"])
         return (
             f'    #[prost(btree_map = "string, {kind}", tag = "{f.number}")]\n'
             f"    pub {rust_name(f.name)}: ::std::collections::BTreeMap<String, {rust}>,\n"
@@ -206,7 +206,8 @@ def struct(message: Message) -> str:
     for name, members in oneofs.items():
         tags = ", ".join(str(f.number) for f in members)
         path = f"{inner}::{camel(name)}"
-        out.append(f'    #[prost(oneof = "{path}", tags = "{tags}")]\n    pub {rust_name(name)}: Option<{path}>,\n')
+        attribute = f'#[prost(oneof = "{path}", tags = "{tags}")]'
+        out.append(f"    {attribute}\n    pub {rust_name(name)}: Option<{path}>,\n")
     out.append("}\n")
     return "".join(out)
 
@@ -221,7 +222,8 @@ def oneof_enums(message: Message) -> Iterator[str]:
         for f in members:
             kind, rust = field_type(f)
             variants.append(f'    #[prost({kind}, tag = "{f.number}")]\n    {camel(f.name)}({rust}),\n')
-        yield f"#[derive(Clone, PartialEq, ::prost::Oneof)]\npub enum {camel(name)} {{\n{''.join(variants)}}}\n"
+        derive = "#[derive(Clone, PartialEq, ::prost::Oneof)]"
+        yield f"{derive}\npub enum {camel(name)} {{\n{''.join(variants)}}}\n"
 
 
 def enumeration(descriptor: EnumDescriptor) -> str:
@@ -277,8 +279,9 @@ def table_rs(messages: dict[str, Message]) -> str:
         for f in sorted(message.descriptor.fields, key=lambda f: f.number):
             status = message.status(f.name)
             hint = message.notes.get(f.name, "") if status == "Refused" else ""
+            repeated = str(f.is_repeated and not is_map(f)).lower()
             out.append(
-                f'        Field {{ number: {f.number}, name: "{f.name}", repeated: {str(f.is_repeated and not is_map(f)).lower()}, '
+                f'        Field {{ number: {f.number}, name: "{f.name}", repeated: {repeated}, '
                 f'kind: Kind::{kind_of(f, positions, status)}, status: Status::{status}, hint: "{hint}" }},\n'
             )
         out.append("    ] },\n")
@@ -291,9 +294,9 @@ def table_rs(messages: dict[str, Message]) -> str:
 EXPLAINED = """
 ## Field by field
 
-Each message of Envoy's v3 API that meshproxy reads. A field under *refused* is not ignored: a resource that sets it is
-rejected with the field's path, and the last good version of that resource stays in force. A message that is not
-listed, an extension above all, is refused by its name.
+Each message of Envoy's v3 API that meshproxy reads. A field under *refused* is not ignored: a resource that
+sets it is rejected with the field's path, and the last good version of that resource stays in force. A
+message that is not listed, an extension above all, is refused by its name.
 """
 
 
@@ -302,7 +305,8 @@ def names(fields: list[FieldDescriptor]) -> str:
 
 
 def compatibility_md(messages: dict[str, Message]) -> str:
-    out = ["<!-- Generated by tools/gen_xds.py from fastpath/rust/xds/{differences.md,fields.txt}. Do not edit. -->\n"]
+    sources = "fastpath/rust/xds/{differences.md,fields.txt}"
+    out = [f"<!-- Generated by tools/gen_xds.py from {sources}. Do not edit. -->\n"]
     out += [(CRATE / "differences.md").read_text(), EXPLAINED]
     for name, message in messages.items():
         out.append(f"\n### {name}\n")

@@ -43,7 +43,7 @@ impl fmt::Display for Reason {
             Self::Field(hint) => write!(f, "this field is not supported: {hint}"),
             Self::UnknownField(number) => write!(f, "field {number} is unknown to this version"),
             Self::Extension(name) if name.is_empty() => f.write_str("the type of the extension is missing"),
-            Self::Extension(name) => write!(f, "the extension {name} is not supported"),
+            Self::Extension(name) => write!(f, "the extension {} is not supported", name.escape_debug()),
             Self::Malformed => f.write_str("these bytes are not a valid message"),
             Self::TooDeep => write!(f, "messages are nested more than {MAX_DEPTH} deep"),
         }

@@ -12,7 +12,7 @@ use super::parts::{address, choice, extension, limit, unsupported};
 use super::path::{At, Invalid};
 use super::types;
 use crate::address::Address;
-use crate::filter_chain::{ChainMatch, ChainMatcher, FilterChain};
+use crate::filter_chain::{ChainMatch, ChainMatcher, FilterChain, OverlappingChains};
 use crate::ids::ListenerName;
 use crate::listener::{Listener, ListenerFilters, TrafficDirection};
 
@@ -28,7 +28,6 @@ pub(super) fn listener(
     at: &At<'_>,
     cx: &mut Context,
 ) -> Result<Listener, Invalid> {
-    use meshloom_xds::envoy::config::core::v3::TrafficDirection as Direction;
     let proto::Listener {
         name: _,
         address: first,
@@ -52,16 +51,9 @@ pub(super) fn listener(
         return Err(at.field("filter_chains").refuse("give at least one"));
     }
     captured(use_original_dst, bind_to_port, at)?;
-    let mut filters = listener_filters_of(&listener_filters, &at.field("listener_filters"))?;
     let (chains, matches) = chains(filter_chains, &at.field("filter_chains"), cx)?;
-    // Envoy adds the inspector too, where a chain cannot be chosen without it.
-    filters.tls_inspector |= matches.iter().any(needs_client_hello);
-    let matcher = ChainMatcher::new(matches).map_err(|overlap| {
-        let (first, second) = (overlap.0, overlap.1);
-        at.field("filter_chains")
-            .item(second)
-            .refuse(format!("filter_chains[{first}] takes the same connections"))
-    })?;
+    let filters = listener_filters_of(&listener_filters, &matches, &at.field("listener_filters"))?;
+    let matcher = chain_matcher(matches, &at.field("filter_chains"))?;
     let default_chain = default_filter_chain
         .map(|chain| filter_chain(chain, &at.field("default_filter_chain"), cx))
         .transpose()?;
@@ -72,11 +64,7 @@ pub(super) fn listener(
         use_original_dst: false,
         backlog: tcp_backlog_size.unwrap_or(DEFAULT_BACKLOG),
         stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.into()),
-        direction: match choice(traffic_direction, &at.field("traffic_direction"))? {
-            Direction::Unspecified => TrafficDirection::Unspecified,
-            Direction::Inbound => TrafficDirection::Inbound,
-            Direction::Outbound => TrafficDirection::Outbound,
-        },
+        direction: direction(traffic_direction, &at.field("traffic_direction"))?,
         buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
         filters,
         filters_timeout: limit(
@@ -91,6 +79,22 @@ pub(super) fn listener(
         matcher,
         chains: chains.into_iter().map(Arc::new).collect(),
         default_chain: default_chain.map(|(chain, _)| Arc::new(chain)),
+    })
+}
+
+fn direction(value: i32, at: &At<'_>) -> Result<TrafficDirection, Invalid> {
+    use meshloom_xds::envoy::config::core::v3::TrafficDirection as Direction;
+    Ok(match choice(value, at)? {
+        Direction::Unspecified => TrafficDirection::Unspecified,
+        Direction::Inbound => TrafficDirection::Inbound,
+        Direction::Outbound => TrafficDirection::Outbound,
+    })
+}
+
+/// Two chains for the same connections are refused at the second.
+fn chain_matcher(matches: Vec<ChainMatch>, at: &At<'_>) -> Result<ChainMatcher, Invalid> {
+    ChainMatcher::new(matches).map_err(|OverlappingChains(first, second)| {
+        at.item(second).refuse(format!("filter_chains[{first}] takes the same connections"))
     })
 }
 
@@ -137,8 +141,14 @@ fn needs_client_hello(chain: &ChainMatch) -> bool {
         || chain.transport_protocol.is_some()
 }
 
-fn listener_filters_of(values: &[proto::ListenerFilter], at: &At<'_>) -> Result<ListenerFilters, Invalid> {
-    let mut filters = ListenerFilters::default();
+fn listener_filters_of(
+    values: &[proto::ListenerFilter],
+    matches: &[ChainMatch],
+    at: &At<'_>,
+) -> Result<ListenerFilters, Invalid> {
+    // Envoy adds the inspector too, where a chain cannot be chosen without it.
+    let needed = matches.iter().any(needs_client_hello);
+    let mut filters = ListenerFilters { tls_inspector: needed, ..ListenerFilters::default() };
     for (nth, value) in values.iter().enumerate() {
         let proto::ListenerFilter { name: _, typed_config } = value;
         let at = at.item(nth);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshloom_xds as xds;
 use meshloom_xds::envoy::config::cluster::v3 as proto;
 
 use super::action::resource_priority;
@@ -43,11 +44,7 @@ pub(super) fn outlier_detection(
     off(enforcing_local_origin_success_rate, &at.field("enforcing_local_origin_success_rate"))?;
     off(enforcing_failure_percentage, &at.field("enforcing_failure_percentage"))?;
     off(enforcing_failure_percentage_local_origin, &at.field("enforcing_failure_percentage_local_origin"))?;
-    let base = positive(base_ejection_time, DEFAULT_EJECTION, &at.field("base_ejection_time"))?;
-    let max = positive(max_ejection_time, DEFAULT_MAX_EJECTION.max(base), &at.field("max_ejection_time"))?;
-    if max < base {
-        return Err(at.field("max_ejection_time").refuse("this must not be less than base_ejection_time"));
-    }
+    let (base, max) = ejection_times(base_ejection_time, max_ejection_time, at)?;
     let some = |value: Option<u32>| Some(value.unwrap_or(DEFAULT_CONSECUTIVE)).filter(|count| *count > 0);
     Ok(OutlierDetection {
         consecutive_5xx: some(consecutive_5xx),
@@ -79,6 +76,21 @@ pub(super) fn outlier_detection(
         },
         always_eject_one: always_eject_one_host.unwrap_or(false),
     })
+}
+
+/// How long an endpoint is out for the first time, and at most.
+fn ejection_times(
+    base: Option<xds::Duration>,
+    max: Option<xds::Duration>,
+    at: &At<'_>,
+) -> Result<(Duration, Duration), Invalid> {
+    let base = positive(base, DEFAULT_EJECTION, &at.field("base_ejection_time"))?;
+    let at = at.field("max_ejection_time");
+    let max = positive(max, DEFAULT_MAX_EJECTION.max(base), &at)?;
+    match max < base {
+        true => Err(at.refuse("this must not be less than base_ejection_time")),
+        false => Ok((base, max)),
+    }
 }
 
 /// Ejection by statistics is not implemented; 0 says that it is not wanted.

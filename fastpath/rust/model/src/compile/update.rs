@@ -140,20 +140,20 @@ impl Compiler {
         let discovery::Resource { name, version: _, resource } = value;
         let at = At::ROOT;
         let any = at.field("resource").required(resource.as_ref())?;
+        match Kind::of(&any.type_url) {
+            Some(found) if found == kind => {}
+            _ => {
+                return Err(vec![
+                    at.field("resource").refuse(format!("this is a {:?}", xds::type_name(&any.type_url))),
+                ]);
+            }
+        }
         let name = agreed_name(name, &any.value)?;
         let key = (kind, name.clone());
         let fingerprint =
             [0, 1].map(|nth: usize| self.hashers.get(nth).map_or(0, |hasher| hasher.hash_one(&any.value)));
         if self.fingerprints.get(&key) == Some(&fingerprint) {
             return Ok(false);
-        }
-        match Kind::of(&any.type_url) {
-            Some(found) if found == kind => {}
-            _ => {
-                return Err(vec![
-                    at.field("resource").refuse(format!("this is a {}", xds::type_name(&any.type_url))),
-                ]);
-            }
         }
         compile(kind, &name, &any.type_url, &any.value, &mut self.context)?
             .install(&name, &mut self.context.snapshot);

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use meshloom_xds::envoy::service::discovery::v3 as discovery;
 use proptest::prelude::*;
 use prost::Message;
 
@@ -120,6 +121,19 @@ fn a_route_may_come_before_its_cluster() {
 fn a_resource_of_another_type_than_it_claims_is_refused() {
     let update = response(types::CLUSTER, &[("x", b"\xff\xff".to_vec())], &[]);
     assert!(!Compiler::new().apply(&update).rejected.is_empty());
+    let mut compiler = Compiler::new();
+    let good = static_cluster("x").encode_to_vec();
+    compiler.apply(&response(types::CLUSTER, &[("x", good.clone())], &[]));
+    let known_bytes = discovery::DeltaDiscoveryResponse {
+        type_url: url(types::CLUSTER),
+        resources: vec![discovery::Resource {
+            name: "x".to_owned(),
+            resource: Some(meshloom_xds::Any { type_url: url(types::SECRET), value: good }),
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    assert_eq!(compiler.apply(&known_bytes.encode_length_delimited_to_vec()).rejected[0].path, "resource");
     let unknown = Compiler::new().apply(&response("envoy.Nope", &[], &[]));
     assert_eq!(unknown.rejected[0].reason, "resources of this type are not supported");
 }
