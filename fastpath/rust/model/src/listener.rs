@@ -36,10 +36,6 @@ pub struct Listener {
     pub continue_on_filters_timeout: bool,
     /// Logs of connections that no filter chain took.
     pub access_logs: Box<[AccessLog]>,
-    /// Linux `IP_TRANSPARENT`.
-    pub transparent: bool,
-    /// Linux `IP_FREEBIND`.
-    pub freebind: bool,
     /// Chooses among `chains`.
     pub(crate) matcher: ChainMatcher,
     /// In the order of the configuration.

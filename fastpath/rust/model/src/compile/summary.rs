@@ -34,10 +34,6 @@ pub struct Listen {
     pub address: Address,
     /// Connections that may wait to be accepted.
     pub backlog: u32,
-    /// Linux `IP_TRANSPARENT`.
-    pub transparent: bool,
-    /// Linux `IP_FREEBIND`.
-    pub freebind: bool,
 }
 
 /// Host names to resolve for a cluster.
@@ -86,7 +82,11 @@ fn summary(name: &str, compiled: &Compiled, cx: Context) -> ResourceSummary {
     };
     match compiled {
         Compiled::Listener(_, listener) if listener.bind_to_port => {
-            made.listens = listener.addresses.iter().map(|address| listen(listener, address)).collect();
+            made.listens = listener
+                .addresses
+                .iter()
+                .map(|address| Listen { address: address.clone(), backlog: listener.backlog })
+                .collect();
         }
         Compiled::Cluster(cluster) => {
             if let EndpointSource::Dns { targets, first_address_only, refresh, .. } = &cluster.endpoints {
@@ -101,13 +101,4 @@ fn summary(name: &str, compiled: &Compiled, cx: Context) -> ResourceSummary {
         _ => {}
     }
     made
-}
-
-fn listen(listener: &crate::Listener, address: &Address) -> Listen {
-    Listen {
-        address: address.clone(),
-        backlog: listener.backlog,
-        transparent: listener.transparent,
-        freebind: listener.freebind,
-    }
 }

@@ -627,10 +627,6 @@ pub struct Listener {
     pub listener_filters_timeout: Option<::prost_types::Duration>,
     #[prost(bool, tag = "17")]
     pub continue_on_listener_filters_timeout: bool,
-    #[prost(message, optional, tag = "10")]
-    pub transparent: Option<bool>,
-    #[prost(message, optional, tag = "11")]
-    pub freebind: Option<bool>,
     #[prost(enumeration = "crate::envoy::config::core::v3::TrafficDirection", tag = "16")]
     pub traffic_direction: i32,
     #[prost(message, repeated, tag = "22")]
