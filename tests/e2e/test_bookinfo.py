@@ -14,6 +14,9 @@ import pytest
 from tests.e2e.mesh import ROOT, Answer, UpMesh, eventually, up
 from tests.support.shared import shared_data
 
+# A mesh needs the machine: these run one after the other, also when other tests run in parallel.
+pytestmark = pytest.mark.xdist_group("mesh")
+
 JASON = {"cookie": "session=jason"}
 REVIEWS = "/api/v1/products/0/reviews"
 UNAVAILABLE = "Sorry, product reviews are currently unavailable for this book."

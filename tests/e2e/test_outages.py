@@ -13,6 +13,9 @@ import pytest
 from tests.e2e.mesh import UpMesh, eventually, up
 from tests.e2e.test_up import CONFIG, PROGRAM, SETTINGS, deployment
 
+# A mesh needs the machine: these run one after the other, also when other tests run in parallel.
+pytestmark = pytest.mark.xdist_group("mesh")
+
 
 @pytest.fixture(scope="module")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpMesh]:
