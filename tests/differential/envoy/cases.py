@@ -20,6 +20,7 @@ class Ask:
     headers: tuple[Header, ...] = ()
     method: str = "GET"
     body: bytes = b""
+    host: str = ""  # the case's own where empty
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,14 @@ def header_case(name: str, matcher: Mapping[str, Any], *values: str | None) -> C
     """A route that needs the header `x-k` to match, asked with each value (None: the header is absent)."""
     match = {**ANY, "headers": [{"name": "x-k", **matcher}]}
     sent = [ask("/") if value is None else ask("/", ("x-k", value)) for value in values]
+    return Case(name, [direct(match, 201, "matched"), direct(ANY, 202, "rest")], sent)
+
+
+def repeated_case(name: str, header: str, matcher: Mapping[str, Any]) -> Case:
+    """A route that needs the header to match, asked with several lines of it."""
+    match = {**ANY, "headers": [{"name": header, **matcher}]}
+    lines = [("a", "b"), ("b", "a"), ("a,b",), ("a", "a"), ("1", "9"), ("", "a"), ("a", "")]
+    sent = [ask("/", *((header, value) for value in values)) for values in lines]
     return Case(name, [direct(match, 201, "matched"), direct(ANY, 202, "rest")], sent)
 
 
@@ -112,10 +121,21 @@ HEADERS = [
         "w",
         None,
     ),
-    Case(
-        "hrepeated",
-        [direct({**ANY, "headers": [{"name": "x-k", **exact("a,b")}]}, 201), direct(ANY, 202)],
-        [ask("/", ("x-k", "a"), ("x-k", "b")), ask("/", ("x-k", "a")), ask("/", ("x-k", "a,b"))],
+    *(
+        repeated_case(f"hlines{number}", name, matcher)
+        for number, (name, matcher) in enumerate(
+            (name, matcher)
+            # Envoy looks at the lines of most headers one by one, and joins those of some.
+            for name in ("x-k", "accept", "user-agent", "cookie")
+            for matcher in (
+                exact("a,b"),
+                exact("b"),
+                {"string_match": {"suffix": "a"}},
+                {"string_match": {"contains": ","}},
+                {**exact("a"), "invert_match": True},
+                {"range_match": {"start": "1", "end": "5"}},
+            )
+        )
     ),
     Case(
         "hmethod",

@@ -72,8 +72,10 @@ RETRIES = [
     retry_case(
         "rreset", {"retry_on": "reset"}, ask("/fail/1/reset/a"), ask("/fail/1/503/b"), ask("/fail/1/close/c")
     ),
-    # POST, because an idempotent request that meets a dying kept connection is sent again by us, and not by Envoy.
-    retry_case("rnone", {"retry_on": "connect-failure"}, ask("/fail/1/503/a"), Ask("/fail/1/reset/b", (), "POST")),
+    # POST: an idempotent request that meets a dying kept connection is sent again by us (differences.py).
+    retry_case(
+        "rnone", {"retry_on": "connect-failure"}, ask("/fail/1/503/a"), Ask("/fail/1/reset/b", (), "POST")
+    ),
     retry_case("r4xx", {"retry_on": "retriable-4xx"}, ask("/fail/1/409/a"), ask("/fail/1/404/b")),
     retry_case(
         "rcodes",

@@ -10,19 +10,17 @@ import pytest
 
 from tests.differential.envoy.cases import Ask, Case
 from tests.differential.envoy.failures import RESILIENCE, FailingOrigin
+from tests.differential.envoy.logs import both
 from tests.differential.envoy.observe import observe
 from tests.support.bootstrap import cluster, fault, file_log, http_listener, router, static, virtual_host
 from tests.support.origin import Origin
 from tests.support.proxies import Proxy, running
-
-pytestmark = pytest.mark.xdist_group("differential-envoy")
 
 LOG = (
     "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
     "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER_RAW% "
     "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %ROUTE_NAME% %REQ(USER-AGENT)%\n"
 )
-LOG_SECONDS = 12.0  # Envoy writes its file every ten seconds at the latest
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +69,5 @@ def test_same_outcome_as_envoy(case: Case, proxies: list[Proxy], origin: Origin)
 def test_same_access_log_as_envoy(proxies: list[Proxy], origin: Origin) -> None:
     """Runs after the cases: both logs hold a line for each request, and the lines are equal."""
     wanted = sum(len(case.asks) for case in RESILIENCE)
-    logs = [proxy.folder.parent / f"{proxy.kind}.log" for proxy in proxies]
-    deadline = time.monotonic() + LOG_SECONDS
-    while time.monotonic() < deadline and any(len(lines(log)) < wanted for log in logs):
-        time.sleep(0.05)
-    ours, envoys = (sorted(lines(log)) for log in logs)
+    ours, envoys = both(proxies[0].folder.parent, wanted)
     assert ours == envoys
-    assert len(ours) >= wanted
-
-
-def lines(log: Path) -> list[str]:
-    return log.read_text().splitlines() if log.exists() else []

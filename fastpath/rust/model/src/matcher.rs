@@ -10,8 +10,14 @@ use crate::regex::FullRegex;
 ///
 /// Names are lower case. `:method`, `:path` (with the query), `:authority` and `:scheme` are headers too.
 pub trait RequestHead {
-    /// The value of a header; several lines of one name are joined by `,`. `None` when there is no such line.
+    /// The value of a header: of its first line, or of all of them joined by `,` where the reader joins them. `None`
+    /// when there is no such line.
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>>;
+
+    /// Does any line of this name pass? `None` when there is no such line.
+    fn any_line(&self, name: &str, passes: &mut dyn FnMut(&[u8]) -> bool) -> Option<bool> {
+        self.header(name).map(|value| passes(&value))
+    }
 
     /// The request target with its query, such as `/a?b=c`.
     fn path(&self) -> &[u8];
@@ -108,25 +114,32 @@ pub enum HeaderTest {
 }
 
 impl HeaderMatcher {
-    /// Does this request pass?
+    /// Does this request pass? Of a header with several lines one has to, or none where the test is turned round.
     pub fn matches(&self, head: &impl RequestHead) -> bool {
-        self.matches_value(head.header(self.name.as_str()).as_deref())
+        self.outcome(head.any_line(self.name.as_str(), &mut |value| self.passes(value)))
     }
 
     /// The same test on a value that the caller has looked up, `None` when the header is absent.
     pub fn matches_value(&self, value: Option<&[u8]>) -> bool {
-        let value = match value {
-            Some(value) => value,
-            None if self.missing_as_empty => b"",
+        self.outcome(value.map(|value| self.passes(value)))
+    }
+
+    fn outcome(&self, passed: Option<bool>) -> bool {
+        let passed = match passed {
+            Some(passed) => passed,
+            None if self.missing_as_empty => self.passes(b""),
             None => return matches!(self.test, HeaderTest::Present(want) if want == self.invert),
         };
-        let passes = match &self.test {
+        passed != self.invert
+    }
+
+    fn passes(&self, value: &[u8]) -> bool {
+        match &self.test {
             HeaderTest::Present(want) => *want,
             HeaderTest::Value(matcher) => matcher.matches(value),
             HeaderTest::Range(range) => parse_integer(value).is_some_and(|number| range.contains(&number)),
             HeaderTest::AnyValue => true,
-        };
-        passes != self.invert
+        }
     }
 }
 

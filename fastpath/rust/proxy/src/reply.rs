@@ -41,8 +41,6 @@ pub(crate) enum Failure {
     StreamIdle { requesting: bool },
     MaxDuration,
     FaultAbort { status: u16, grpc: Option<u32> },
-    /// Too many requests for this worker.
-    Overloaded,
     /// A bug of ours.
     Internal(&'static str),
 }
@@ -84,7 +82,9 @@ impl Failure {
             }
             Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
             Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
-            Self::UnderscoreRejected => plain(400, "", None, "unexpected_underscore"),
+            Self::UnderscoreRejected => {
+                plain(400, "Bad Request", Some(Flag::DownstreamProtocolError), "http1.unexpected_underscore")
+            }
             Self::MissingHost => plain(400, "", None, "missing_host_header"),
             Self::NoRoute => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),
             Self::ClusterNotFound { status } => {
@@ -121,9 +121,6 @@ impl Failure {
                 let reply = plain(*status, "fault filter abort", Some(Flag::FaultInjected), "fault_filter_abort");
                 LocalReply { grpc_status: grpc.unwrap_or(reply.grpc_status), ..reply }
             }
-            Self::Overloaded => {
-                plain(503, "envoy overloaded", Some(Flag::OverloadManagerTerminated), "overload")
-            }
             Self::Internal(details) => plain(500, "", None, *details),
         }
     }
@@ -132,7 +129,14 @@ impl Failure {
     pub(crate) fn closes_connection(&self) -> bool {
         matches!(
             self,
-            Self::BadRequest(_) | Self::LowVersion | Self::HeadTimeout | Self::RequestTimeout | Self::UpgradeRefused
+            Self::BadRequest(_)
+                | Self::LowVersion
+                | Self::HeadTimeout
+                | Self::RequestTimeout
+                | Self::UpgradeRefused
+                | Self::PathRejected
+                | Self::UnderscoreRejected
+                | Self::MissingHost
         )
     }
 }
@@ -172,10 +176,9 @@ fn before_headers(status: u16, flag: ResponseFlag, reason: &str, transport: &str
     }
 }
 
-/// gRPC over HTTP: the status of a call whose HTTP status is not 200.
+/// gRPC over HTTP: the status of a call that was answered without one. A 200 alone does not say that it went well.
 pub(crate) fn grpc_status(http: u16) -> u32 {
     match http {
-        200 => 0,
         400 => 13,
         401 => 16,
         403 => 7,

@@ -43,7 +43,8 @@ impl Engine {
             Begun::Go => self.find_route(token, exchange, down),
             Begun::Fail(failure) => self.fail(token, exchange, down, &failure),
             Begun::Redirect(status, location) => {
-                self.redirect_to(token, exchange, down, status, &location);
+                exchange.outcome.details = "path_normalization_failed".into();
+                self.redirect_to(exchange, down, status, &location);
             }
         }
     }
@@ -89,7 +90,7 @@ impl Engine {
     /// Finds out who the client is and cleans the headers accordingly.
     fn identify(&mut self, exchange: &mut Exchange) {
         let info = &exchange.info;
-        let origin = Origin { remote: info.remote, local: info.local, tls: info.is_tls() };
+        let origin = Origin { remote: info.remote, local: info.local, tls: info.is_tls(), own: self.local.address };
         exchange.client = edge::sanitize(&mut exchange.request, origin, &exchange.chain.edge, &mut self.rng);
         super::xfcc::rewrite(exchange);
         if exchange.request.expect_continue {
@@ -125,7 +126,7 @@ impl Engine {
             if redirects {
                 let location =
                     [&b"https://"[..], without_port(exchange.request.authority()), exchange.request.target()].concat();
-                return self.redirect_to(token, exchange, down, 301, &location);
+                return self.redirect_to(exchange, down, 301, &location);
             }
         }
         exchange.route = host.and_then(|host| host.route(&exchange.request, random).map(Arc::clone));
@@ -158,8 +159,8 @@ impl Engine {
         };
         match &route.action {
             RouteAction::Forward(forward) => self.forward(token, exchange, down, &route, forward),
-            RouteAction::Redirect(redirect) => self.redirect(token, exchange, down, redirect),
-            RouteAction::Direct(direct) => self.direct_response(token, exchange, down, direct),
+            RouteAction::Redirect(redirect) => self.redirect(exchange, down, redirect),
+            RouteAction::Direct(direct) => self.direct_response(exchange, down, direct),
         }
     }
 }

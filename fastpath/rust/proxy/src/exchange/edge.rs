@@ -31,6 +31,8 @@ pub(crate) struct Origin {
     pub(crate) remote: SocketAddr,
     pub(crate) local: SocketAddr,
     pub(crate) tls: bool,
+    /// Our own address: what a caller on this machine is known by elsewhere.
+    pub(crate) own: Option<IpAddr>,
 }
 
 /// What was found out about the client.
@@ -58,7 +60,7 @@ pub(crate) fn sanitize(request: &mut Request, origin: Origin, rules: &EdgeRules,
     }
     if rules.generate_request_id {
         let regenerate = edge && !rules.preserve_external_request_id;
-        if regenerate || !request.fields.contains(H::XRequestId) {
+        if regenerate || request.fields.get(H::XRequestId).is_none_or(<[u8]>::is_empty) {
             request.fields.set(H::XRequestId, &new_request_id(rng));
         }
     }
@@ -86,8 +88,7 @@ fn find_client(request: &Request, origin: Origin, rules: &EdgeRules) -> Client {
 fn nth_from_end(list: &[u8], places: u32) -> Option<SocketAddr> {
     let entry = list.rsplit(|byte| *byte == b',').nth(usize::try_from(places).ok()?)?;
     let text = std::str::from_utf8(entry).ok()?.trim();
-    let address = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0)).or_else(|_| text.parse::<SocketAddr>());
-    address.ok()
+    text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0))
 }
 
 fn in_ranges(address: IpAddr, ranges: &[Cidr]) -> bool {
@@ -107,7 +108,8 @@ fn in_ranges(address: IpAddr, ranges: &[Cidr]) -> bool {
 fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
     if rules.use_remote_address {
         if !rules.skip_xff_append {
-            append_address(request, if origin.remote.ip().is_loopback() { origin.local } else { origin.remote });
+            let remote = origin.remote.ip();
+            append_address(request, origin.own.filter(|_| remote.is_loopback()).unwrap_or(remote));
         }
         if rules.trusted_hops == 0 {
             request.fields.remove(H::XForwardedProto);
@@ -130,8 +132,8 @@ fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
     request.scheme = rules.scheme.or(told).unwrap_or(connection);
 }
 
-fn append_address(request: &mut Request, address: SocketAddr) {
-    let ip = address.ip().to_string();
+fn append_address(request: &mut Request, address: IpAddr) {
+    let ip = address.to_string();
     match request.fields.joined("x-forwarded-for") {
         Some(list) if !list.is_empty() => {
             let joined = [&*list, b",", ip.as_bytes()].concat();
@@ -150,7 +152,7 @@ fn remove_internal(request: &mut Request, edge: bool) {
         H::XEnvoyOriginalPath,
         H::XEnvoyOriginalHost,
     ];
-    const ALWAYS: [H; 14] = [
+    const ALWAYS: [H; 13] = [
         H::XEnvoyRetriableStatusCodes,
         H::XEnvoyRetryOn,
         H::XEnvoyRetryGrpcOn,
@@ -164,7 +166,6 @@ fn remove_internal(request: &mut Request, edge: bool) {
         H::XEnvoyIpTags,
         H::XEnvoyHedgeOnPerTryTimeout,
         H::XEnvoyIsTimeoutRetry,
-        H::XEnvoyExternalAddress,
     ];
     if edge {
         EDGE.into_iter().for_each(|id| request.fields.remove(id));
@@ -196,6 +197,7 @@ mod tests {
             remote: "10.1.2.3:5".parse().expect("address"),
             local: "10.0.0.1:80".parse().expect("address"),
             tls: false,
+            own: None,
         }
     }
 

@@ -9,6 +9,7 @@ mod fault;
 mod finish;
 mod forward;
 mod headers;
+mod local;
 mod respond;
 mod retry;
 mod timers;
@@ -172,7 +173,6 @@ pub(crate) struct Outcome {
     pub(crate) upstream_failure: Option<Box<str>>,
     pub(crate) local_body: Cow<'static, str>,
     pub(crate) original_target: Option<Box<[u8]>>,
-    pub(crate) request_id: Option<[u8; 36]>,
     pub(crate) grpc_status: Option<u32>,
     pub(crate) is_grpc: bool,
 }
@@ -215,7 +215,6 @@ impl Default for Outcome {
             upstream_failure: None,
             local_body: Cow::Borrowed(""),
             original_target: None,
-            request_id: None,
             grpc_status: None,
             is_grpc: false,
         }

@@ -1,18 +1,16 @@
-//! The response on its way to the client: from the upstream, or made here.
+//! The response on its way to the client.
 
 use std::borrow::Cow;
 
 use meshloom_model::hcm::ServerHeader;
-use meshloom_model::route::{DirectResponse, PathRewrite, PortRewrite, Redirect, RedirectPath};
 use meshloom_wire::http1::{BodyLength, KnownHeader as H, Method};
 
 use super::{Exchange, Stage};
 use crate::codec::{ResponseOptions, response_head};
 use crate::downstream::{Downstream, RequestPhase};
 use crate::engine::Engine;
-use crate::message::Scheme;
 use crate::reactor::{Millis, Token};
-use crate::reply::{Failure, LocalReply};
+use crate::reply::Failure;
 
 impl Engine {
     /// The upstream's answer, whose head is in the exchange, goes to the client.
@@ -38,7 +36,10 @@ impl Engine {
             exchange.response.fields.remove(H::XEnvoyAttemptCount);
             exchange.response.fields.add_number(H::XEnvoyAttemptCount, u64::from(exchange.tries.made));
         }
-        exchange.outcome.status = exchange.response.status;
+        if !exchange.is_local_answer() {
+            // In an answer of our own there is no code yet, Envoy finds, for the headers to be added.
+            exchange.outcome.status = exchange.response.status;
+        }
         if let Some(ops) = exchange.response_ops() {
             self.mutate_response(exchange, &ops);
         }
@@ -154,7 +155,7 @@ impl Engine {
     /// A failure is told to the client, or shown by the end of the connection when a response has begun.
     pub(crate) fn fail(
         &mut self,
-        token: Token,
+        _token: Token,
         exchange: &mut Exchange,
         down: &mut Downstream,
         failure: &Failure,
@@ -174,45 +175,12 @@ impl Engine {
         }
         if exchange.stage != Stage::Done {
             let overloaded = matches!(failure, Failure::Overflow);
-            self.local_reply(token, exchange, down, &reply, overloaded);
+            self.local_reply(exchange, down, &reply, overloaded);
         }
-    }
-
-    fn local_reply(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        down: &mut Downstream,
-        reply: &LocalReply,
-        overloaded: bool,
-    ) {
-        let grpc = exchange.outcome.is_grpc;
-        exchange.outcome.details = reply.details.clone();
-        exchange.outcome.local_body = reply.body.clone();
-        exchange.response.make(if grpc { 200 } else { reply.status }, BodyLength::None);
-        if overloaded && !exchange.chain.router.suppress_envoy_headers {
-            exchange.response.fields.add(H::XEnvoyOverloaded, b"true");
-        }
-        if grpc {
-            let code = reply.grpc_status;
-            exchange.outcome.grpc_status = Some(code);
-            exchange.response.fields.add(H::ContentType, b"application/grpc");
-            exchange.response.fields.add_number(H::GrpcStatus, u64::from(code));
-            if !reply.body.is_empty() {
-                let message = percent_encode(reply.body.as_bytes());
-                exchange.response.fields.add(H::GrpcMessage, &message);
-            }
-            return self.send_local(token, exchange, down, b"");
-        }
-        if !reply.body.is_empty() {
-            exchange.response.body = BodyLength::Length(reply.body.len() as u64);
-            exchange.response.fields.add(H::ContentType, b"text/plain");
-        }
-        self.send_local(token, exchange, down, reply.body.as_bytes());
     }
 
     /// Sends a response that is complete here and now.
-    fn send_local(&mut self, _token: Token, exchange: &mut Exchange, down: &mut Downstream, body: &[u8]) {
+    pub(super) fn send_local(&mut self, exchange: &mut Exchange, down: &mut Downstream, body: &[u8]) {
         exchange.response.announced = match exchange.response.body {
             BodyLength::Length(length) => Some(length),
             _ => None,
@@ -230,101 +198,6 @@ impl Engine {
         }
         down.broken |= self.down_out.flush(&mut down.io).is_err();
         self.complete(exchange, down);
-    }
-
-    pub(crate) fn direct_response(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        down: &mut Downstream,
-        direct: &DirectResponse,
-    ) {
-        exchange.chain.stats.rq_direct_response.inc();
-        exchange.outcome.details = Cow::Borrowed("direct_response");
-        let body = if matches!(direct.status, 204 | 304) { &[][..] } else { &*direct.body };
-        exchange.response.make(direct.status, BodyLength::None);
-        if direct.status == 201 || (300..400).contains(&direct.status) {
-            // Envoy points to what was asked for.
-            let request = &exchange.request;
-            let scheme = request.scheme.as_str().as_bytes();
-            let location = [scheme, b"://", request.authority(), request.target()].concat();
-            exchange.response.fields.add(H::Location, &location);
-        }
-        if !body.is_empty() {
-            exchange.response.body = BodyLength::Length(body.len() as u64);
-            exchange.response.fields.add(H::ContentType, b"text/plain");
-        }
-        self.send_local(token, exchange, down, body);
-    }
-
-    pub(crate) fn redirect(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        down: &mut Downstream,
-        redirect: &Redirect,
-    ) {
-        exchange.chain.stats.rq_redirect.inc();
-        exchange.outcome.details = Cow::Borrowed("direct_response");
-        let location = self.location(exchange, redirect);
-        self.redirect_to(token, exchange, down, redirect.status, &location);
-    }
-
-    pub(crate) fn redirect_to(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        down: &mut Downstream,
-        status: u16,
-        location: &[u8],
-    ) {
-        exchange.response.make(status, BodyLength::None);
-        exchange.response.fields.add(H::Location, location);
-        self.send_local(token, exchange, down, b"");
-    }
-
-    fn location(&mut self, exchange: &Exchange, redirect: &Redirect) -> Vec<u8> {
-        let request = &exchange.request;
-        let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme.as_str());
-        let authority = request.authority();
-        let (host, port) = split_port(authority);
-        let host: &[u8] = redirect.host.as_deref().map_or(host, str::as_bytes);
-        let port = match redirect.port {
-            PortRewrite::Set(port) => Some(port.to_string().into_bytes()),
-            PortRewrite::Keep if redirect.host.is_some() => None,
-            PortRewrite::Keep => {
-                let old = if request.scheme == Scheme::Https { &b"443"[..] } else { b"80" };
-                let changes = redirect.scheme.as_deref().is_some_and(|to| to != request.scheme.as_str());
-                port.filter(|port| !(changes && *port == old)).map(<[u8]>::to_vec)
-            }
-        };
-        // The scheme's own port goes without saying.
-        let port = port.filter(|port| !matches!((scheme, &**port), ("http", b"80") | ("https", b"443")));
-        let mut out = [scheme.as_bytes(), b"://", host].concat();
-        if let Some(port) = port {
-            out.push(b':');
-            out.extend_from_slice(&port);
-        }
-        out.extend_from_slice(&self.redirect_target(exchange, redirect));
-        out
-    }
-
-    fn redirect_target(&mut self, exchange: &Exchange, redirect: &Redirect) -> Vec<u8> {
-        let target = exchange.request.target();
-        let (path, _) = meshloom_model::route::split_path(target);
-        let query = target.get(path.len()..).unwrap_or_default();
-        match &redirect.path {
-            RedirectPath::Keep if redirect.strip_query => path.to_vec(),
-            RedirectPath::Keep => target.to_vec(),
-            RedirectPath::Replace(path) => {
-                let mut new = path.as_bytes().to_vec();
-                if !redirect.strip_query && !new.contains(&b'?') {
-                    new.extend_from_slice(query);
-                }
-                new
-            }
-            RedirectPath::Rewrite(rewrite) => rewritten(rewrite, if redirect.strip_query { path } else { target }),
-        }
     }
 
     /// The response is complete, or as complete as it will be.
@@ -357,29 +230,3 @@ impl Exchange {
         self.outcome.details != "via_upstream"
     }
 }
-
-fn rewritten(rewrite: &PathRewrite, target: &[u8]) -> Vec<u8> {
-    rewrite.apply(target)
-}
-
-fn split_port(authority: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match authority.iter().rposition(|byte| *byte == b':') {
-        Some(colon) if authority.get(colon + 1..).is_some_and(|port| port.iter().all(u8::is_ascii_digit)) => {
-            (authority.get(..colon).unwrap_or_default(), authority.get(colon + 1..))
-        }
-        _ => (authority, None),
-    }
-}
-
-/// gRPC's encoding of `grpc-message`.
-fn percent_encode(text: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(text.len());
-    for byte in text {
-        match byte {
-            b' '..=b'~' if *byte != b'%' => out.push(*byte),
-            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
-        }
-    }
-    out
-}
-

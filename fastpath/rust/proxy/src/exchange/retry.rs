@@ -25,14 +25,14 @@ impl Engine {
         if exchange.stage != Stage::Requesting || !exchange.body.replayable {
             return false;
         }
-        if self.replace_stale(token, exchange, down, failure) {
-            return true;
+        if covers_failure(exchange, failure) {
+            return self.schedule_retry(exchange, None);
         }
-        covers_failure(exchange, failure) && self.schedule_retry(exchange, None)
+        self.replace_stale(token, exchange, down, failure)
     }
 
     /// A kept connection may die just as it is used. When nothing of an answer has come and the request may be
-    /// repeated (RFC 9110 9.2.2), it goes out once more, policy or not.
+    /// repeated (RFC 9110 9.2.2), it goes out once more where no policy speaks of it.
     fn replace_stale(
         &mut self,
         token: Token,

@@ -29,13 +29,13 @@ impl<'x> ExchangeValues<'x> {
     fn request(&self, first: &HeaderName, second: Option<&HeaderName>, out: &mut Vec<u8>) -> bool {
         let request = &self.exchange.request;
         let value = request.header(first.as_str()).or_else(|| request.header(second?.as_str()));
-        text(value.as_deref().filter(|value| !value.is_empty()), out)
+        present(value.as_deref(), out)
     }
 
     fn response(&self, first: &HeaderName, second: Option<&HeaderName>, out: &mut Vec<u8>) -> bool {
         let response = &self.exchange.response;
         let value = response.header(first.as_str()).or_else(|| response.header(second?.as_str()));
-        text(value.as_deref(), out)
+        present(value.as_deref(), out)
     }
 
     fn time(&self, format: &TimeFormat, at: Duration, out: &mut Vec<u8>) -> bool {
@@ -93,7 +93,11 @@ impl<'x> ExchangeValues<'x> {
         let header = self.exchange.response.fields.get(KnownHeader::GrpcStatus);
         let code = header
             .and_then(|value| std::str::from_utf8(value).ok()?.parse().ok())
-            .or(self.exchange.outcome.grpc_status);
+            .or(self.exchange.outcome.grpc_status)
+            .or_else(|| match self.exchange.outcome.status {
+                0 => None,
+                status => Some(crate::reply::grpc_status(status)),
+            });
         let Some(code) = code else { return false };
         match format {
             GrpcStatusFormat::Number => push_number(out, u64::from(code)),
@@ -131,8 +135,8 @@ impl<'x> ExchangeValues<'x> {
         let exchange = self.exchange;
         let Some(index) = exchange.cluster else { return false };
         let name = match exchange.snapshot.cluster(index) {
-            Some(cluster) if !raw => Some(cluster.stat_name()),
-            _ => exchange.snapshot.clusters.name_of(index),
+            Some(_) if raw => exchange.snapshot.clusters.name_of(index),
+            cluster => cluster.map(|cluster| cluster.stat_name()),
         };
         text(name.map(str::as_bytes), out)
     }
@@ -182,10 +186,10 @@ impl Values for ExchangeValues<'_> {
             }
             Command::ConnectionTerminationDetails | Command::DownstreamTransportFailureReason => false,
             Command::ResponseFlags { long } => {
-                if outcome.flags.is_empty() {
-                    return false;
+                match outcome.flags.is_empty() {
+                    true => out.push(b'-'),
+                    false => outcome.flags.write(*long, out),
                 }
-                outcome.flags.write(*long, out);
                 true
             }
             Command::Duration => self.span(Some(times.response_end.unwrap_or(self.clock.instant())), out),
@@ -233,6 +237,11 @@ impl Values for ExchangeValues<'_> {
             counted => self.number_of(counted, out),
         }
     }
+}
+
+/// An empty header is there all the same.
+fn present(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
+    value.map(|value| out.extend_from_slice(value)).is_some()
 }
 
 pub(crate) fn text(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {

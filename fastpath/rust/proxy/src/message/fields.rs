@@ -25,8 +25,56 @@ pub(crate) struct Fields {
     changed: u128,
 }
 
-fn bit(id: KnownHeader) -> u128 {
+/// Fields that Envoy joins into one value as it reads them. Of all others each line stands for itself.
+const JOINED: u128 = set(&[
+    KnownHeader::Accept,
+    KnownHeader::AcceptEncoding,
+    KnownHeader::AccessControlRequestHeaders,
+    KnownHeader::AccessControlRequestMethod,
+    KnownHeader::Authorization,
+    KnownHeader::CacheControl,
+    KnownHeader::ContentEncoding,
+    KnownHeader::ContentType,
+    KnownHeader::GrpcAcceptEncoding,
+    KnownHeader::GrpcTimeout,
+    KnownHeader::IfMatch,
+    KnownHeader::IfModifiedSince,
+    KnownHeader::IfNoneMatch,
+    KnownHeader::IfRange,
+    KnownHeader::IfUnmodifiedSince,
+    KnownHeader::Origin,
+    KnownHeader::Pragma,
+    KnownHeader::Referer,
+    KnownHeader::UserAgent,
+    KnownHeader::Via,
+    KnownHeader::XClientTraceId,
+    KnownHeader::XEnvoyAttemptCount,
+    KnownHeader::XEnvoyDecoratorOperation,
+    KnownHeader::XEnvoyDownstreamServiceCluster,
+    KnownHeader::XEnvoyDownstreamServiceNode,
+    KnownHeader::XEnvoyExternalAddress,
+    KnownHeader::XEnvoyIsTimeoutRetry,
+    KnownHeader::XEnvoyOriginalHost,
+    KnownHeader::XEnvoyOriginalPath,
+    KnownHeader::XForwardedClientCert,
+    KnownHeader::XForwardedFor,
+    KnownHeader::XForwardedHost,
+    KnownHeader::XForwardedPort,
+    KnownHeader::XForwardedProto,
+    KnownHeader::XRequestId,
+]);
+
+const fn bit(id: KnownHeader) -> u128 {
     1 << id as u8
+}
+
+const fn set(mut ids: &[KnownHeader]) -> u128 {
+    let mut bits = 0;
+    while let [id, rest @ ..] = ids {
+        bits |= bit(*id);
+        ids = rest;
+    }
+    bits
 }
 
 impl Fields {
@@ -45,11 +93,6 @@ impl Fields {
         self.bytes.extend_from_slice(head);
         std::mem::swap(&mut self.received, parsed);
         self.removed.resize(self.received.len(), false);
-    }
-
-    /// The received bytes and what was added: spans of the head point into these.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        &self.bytes
     }
 
     /// Puts text behind the head, to be pointed at.
@@ -79,7 +122,17 @@ impl Fields {
         if self.changed & bit(id) == 0 { self.received.contains(id) } else { self.get(id).is_some() }
     }
 
-    /// The values of all fields of a lower-case name, joined by commas.
+    /// The value of a lower-case name: the first line's, or all of them where lines of this name are joined.
+    pub(crate) fn value<'f>(&'f self, name: &str) -> Option<Cow<'f, [u8]>> {
+        if Self::joins(name) { self.joined(name) } else { self.values(name).next().map(Cow::Borrowed) }
+    }
+
+    /// Are several lines of this lower-case name one value?
+    pub(crate) fn joins(name: &str) -> bool {
+        KnownHeader::from_name(name.as_bytes()).is_some_and(|id| JOINED & bit(id) != 0)
+    }
+
+    /// The values of all fields of a lower-case name, joined by commas; empty ones add nothing.
     pub(crate) fn joined<'f>(&'f self, name: &str) -> Option<Cow<'f, [u8]>> {
         if let Some(id) = KnownHeader::from_name(name.as_bytes()) {
             if self.changed & bit(id) == 0 && !self.received.is_repeated(id) {
@@ -89,7 +142,9 @@ impl Fields {
         let mut joined: Option<Cow<'_, [u8]>> = None;
         for value in self.values(name) {
             match &mut joined {
+                Some(_) if value.is_empty() => {}
                 None => joined = Some(Cow::Borrowed(value)),
+                Some(text) if text.is_empty() => *text = Cow::Borrowed(value),
                 Some(text) => {
                     let text = text.to_mut();
                     text.push(b',');

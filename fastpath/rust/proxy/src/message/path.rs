@@ -90,7 +90,8 @@ fn unescape_slashes(path: &[u8]) -> Vec<u8> {
 
 /// Most paths have nothing to normalise: one scan tells.
 fn needs_canonical(path: &[u8]) -> bool {
-    memchr::memchr3(b'%', b'\\', 0, path).is_some() || memchr::memmem::find(path, b"/.").is_some()
+    path.iter().any(|byte| matches!(byte, b'%' | b'\\' | 0) || is_escaped(*byte))
+        || memchr::memmem::find(path, b"/.").is_some()
 }
 
 fn hex(byte: u8) -> Option<u8> {
@@ -101,8 +102,13 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
 }
 
-/// Decodes unreserved escapes (others stay as they are), turns backslashes, removes dot segments. `None` for a
-/// broken escape or an escaped NUL: no two readers agree on those.
+/// Bytes that may not stand in a path, and which some clients send all the same.
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'"' | b'<' | b'>' | b'^' | b'`' | b'{' | b'|' | b'}')
+}
+
+/// Decodes unreserved escapes (others stay as they are), escapes what may not stand in a path, turns backslashes, removes
+/// dot segments. A percent sign that begins no escape stays. `None` for an escaped NUL: no two readers agree on that.
 fn canonical(path: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
@@ -110,20 +116,44 @@ fn canonical(path: &[u8]) -> Option<Vec<u8>> {
         rest = after;
         match first {
             b'%' => {
-                let [high, low, after @ ..] = rest else { return None };
-                let byte = hex(*high)? << 4 | hex(*low)?;
+                let Some((byte, [high, low], after)) = escape(rest) else {
+                    decoded.push(b'%');
+                    continue;
+                };
                 rest = after;
                 match byte {
                     0 => return None,
-                    byte if is_unreserved(byte) => decoded.push(byte),
-                    _ => decoded.extend_from_slice(&[b'%', *high, *low]),
+                    byte if is_unreserved(byte) => {
+                        decoded.push(byte);
+                        seal_percent(&mut decoded, rest.first());
+                    }
+                    _ => decoded.extend_from_slice(&[b'%', high, low]),
                 }
             }
             b'\\' => decoded.push(b'/'),
+            byte if is_escaped(*byte) => decoded.extend_from_slice(format!("%{byte:02X}").as_bytes()),
             byte => decoded.push(*byte),
         }
     }
     Some(remove_dot_segments(&decoded))
+}
+
+/// What a percent sign escapes: the byte, its two digits, the rest.
+fn escape(after_percent: &[u8]) -> Option<(u8, [u8; 2], &[u8])> {
+    let [high, low, rest @ ..] = after_percent else { return None };
+    Some((hex(*high)? << 4 | hex(*low)?, [*high, *low], rest))
+}
+
+/// A byte that was just decoded may have made an escape of a lone percent sign before it, as in `%2%65`: whoever decodes
+/// next would find what was not asked for. That percent sign is escaped.
+fn seal_percent(decoded: &mut Vec<u8>, next: Option<&u8>) {
+    let is_digit = |byte: &u8| hex(*byte).is_some();
+    let lone = match decoded.as_slice() {
+        [before @ .., b'%', high, low] if is_digit(high) && is_digit(low) => before.len(),
+        [before @ .., b'%', high] if is_digit(high) && next.is_some_and(is_digit) => before.len(),
+        _ => return,
+    };
+    decoded.splice(lone + 1..lone + 1, *b"25");
 }
 
 /// RFC 3986 5.2.4, for absolute paths.
@@ -197,7 +227,15 @@ mod tests {
             ("/%61dmin", "/admin"),
             ("/a\\b", "/a/b"),
             ("/x/%2E%2E/admin", "/admin"),
-            ("/a%zz", "reject"),
+            ("/a%zz", "/a%zz"),
+            ("/a%", "/a%"),
+            ("/a%/../b", "/b"),
+            ("/%2%65%2%65/admin", "/%252e%252e/admin"),
+            ("/%%32e/x", "/%252e/x"),
+            ("/%2%2e/", "/%2./"),
+            ("/a%2%35b%41", "/a%2525bA"),
+            ("/%z%41", "/%zA"),
+            ("/a\"b<>|", "/a%22b%3C%3E%7C"),
             ("/a%00", "reject"),
             ("/.hidden", "/.hidden"),
         ] {
@@ -223,7 +261,7 @@ mod tests {
 
     #[test]
     fn normalising_twice_changes_nothing() {
-        for raw in ["/a/%2e%2e/%2f//b/..//c\\..", "/%25%2e", "/a;b/../c%3b", "/..;/a"] {
+        for raw in ["/a/%2e%2e/%2f//b/..//c\\..", "/%25%2e", "/a;b/../c%3b", "/..;/a", "/%2%65%2%65", "/%%32e"] {
             let once = run(raw, BASE);
             assert_eq!(run(&once, BASE), once, "{raw}");
         }

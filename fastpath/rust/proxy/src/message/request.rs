@@ -125,12 +125,21 @@ impl Request {
 impl Matchable for Request {
     fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match name {
-            ":path" => Some(Cow::Borrowed(self.target())),
-            ":method" => Some(Cow::Borrowed(self.method_text())),
+            ":path" => Some(Cow::Borrowed(self.target())).filter(|value| !value.is_empty()),
+            ":method" => Some(Cow::Borrowed(self.method_text())).filter(|value| !value.is_empty()),
             ":authority" | "host" => Some(Cow::Borrowed(self.authority())).filter(|value| !value.is_empty()),
             ":scheme" => Some(Cow::Borrowed(self.scheme.as_str().as_bytes())),
-            _ => self.fields.joined(name),
+            _ => self.fields.value(name),
         }
+    }
+
+    fn any_line(&self, name: &str, passes: &mut dyn FnMut(&[u8]) -> bool) -> Option<bool> {
+        if matches!(name, ":path" | ":method" | ":authority" | "host" | ":scheme") || Fields::joins(name) {
+            return self.header(name).map(|value| passes(&value));
+        }
+        let mut lines = self.fields.values(name).peekable();
+        lines.peek()?;
+        Some(lines.any(passes))
     }
 
     fn path(&self) -> &[u8] {

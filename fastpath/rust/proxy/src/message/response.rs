@@ -56,7 +56,7 @@ impl Response {
     pub(crate) fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
         match name {
             ":status" => Some(Cow::Owned(self.status.to_string().into_bytes())),
-            _ => self.fields.joined(name),
+            _ => self.fields.value(name),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -62,6 +63,8 @@ pub(crate) struct Peers {
 #[derive(Debug, Default)]
 pub(crate) struct LocalWorkload {
     pub(crate) hostname: String,
+    /// The address that this machine reaches others from; `None` when it reaches none.
+    pub(crate) address: Option<IpAddr>,
     pub(crate) environment: HashMap<String, String>,
     pub(crate) workload: Workload,
     /// `x-envoy-peer-metadata` and its id, as we tell them.
@@ -75,6 +78,13 @@ pub(crate) struct LocalWorkload {
 const MAX_PEERS: usize = 4096;
 /// Longest header that is looked at.
 const MAX_HEADER: usize = 16 * 1024;
+
+/// The source address of the default route. A datagram socket is connected for it; nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?; // RFC 5737: an address of nobody
+    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+}
 
 impl LocalWorkload {
     /// From the bootstrap's node.
@@ -103,6 +113,7 @@ impl LocalWorkload {
         fields.push(("LABELS".to_owned(), Value::Struct(shared)));
         Self {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            address: own_address(),
             environment: std::env::vars().collect(),
             workload: facts.workload(),
             header: base64(&encode(&fields)).into_bytes(),

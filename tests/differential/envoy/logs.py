@@ -1,0 +1,26 @@
+"""Access logs of both proxies, side by side."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.differential.envoy.differences import comparable
+from tests.support.proxies import KINDS
+
+LOG_SECONDS = 12.0  # Envoy writes its file every ten seconds at the latest
+
+
+def lines(log: Path) -> list[str]:
+    return log.read_text().splitlines() if log.exists() else []
+
+
+def both(folder: Path, wanted: int) -> tuple[list[str], list[str]]:
+    """What meshproxy.log and envoy.log say once they have that many lines, wanted differences left out."""
+    logs = [folder / f"{kind}.log" for kind in KINDS]
+    deadline = time.monotonic() + LOG_SECONDS
+    while time.monotonic() < deadline and any(len(lines(log)) < wanted for log in logs):
+        time.sleep(0.05)
+    ours, envoys = (lines(log) for log in logs)
+    assert min(len(ours), len(envoys)) >= wanted, f"{len(ours)} and {len(envoys)} of {wanted} lines"
+    return comparable(ours), comparable(envoys)

@@ -1,0 +1,66 @@
+"""The connection manager's settings mean what they mean in the real Envoy: requests, answers, access logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.differential.envoy.logs import both
+from tests.differential.envoy.managers import MANAGED, Managed
+from tests.differential.envoy.observe import observe
+from tests.differential.envoy.origins import scripted
+from tests.support.bootstrap import cluster, file_log, http_listener, static, virtual_host
+from tests.support.origin import Origin
+from tests.support.proxies import Proxy, running
+
+LOG = (
+    "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
+    "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% "
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT% %ROUTE_NAME% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% "
+    "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT% %REQ(X-FORWARDED-FOR)% %GRPC_STATUS% "
+    "%RESP(CONTENT-TYPE)% %REQ(X-IN)% %UPSTREAM_PROTOCOL%\n"
+)
+
+
+@pytest.fixture(scope="module")
+def origin() -> Iterator[Origin]:
+    one = Origin(scripted("origin"))
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
+    folder: Path = tmp_path_factory.mktemp("managers")
+    clusters = [cluster("origin", origin.port), cluster("empty"), cluster("dead", 1)]
+
+    def bootstrap(kind: str) -> dict[str, object]:
+        log = file_log(folder / f"{kind}.log", LOG)
+        listeners = [
+            http_listener(case.name, [virtual_host(*case.routes)], access_log=[log], **case.manager)
+            for case in MANAGED
+        ]
+        return static(listeners, clusters)
+
+    flush = ("--file-flush-interval-msec", "50")
+    with (
+        running("meshproxy", bootstrap("meshproxy"), folder / "m") as ours,
+        running("envoy", bootstrap("envoy"), folder / "e", *flush) as envoy,
+    ):
+        yield [ours, envoy]
+
+
+@pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.name)
+def test_same_outcome_as_envoy(case: Managed, proxies: list[Proxy], origin: Origin) -> None:
+    for ask in case.asks:
+        ours, envoys = (observe(proxy.port(case.name), case.host, ask, (origin,)) for proxy in proxies)
+        assert ours == envoys, f"{case.name}: {ask}"
+
+
+def test_same_access_log_as_envoy(proxies: list[Proxy]) -> None:
+    """Runs after the cases: both logs hold a line for each request, and the lines are equal."""
+    wanted = sum(len(case.asks) for case in MANAGED)
+    ours, envoys = both(proxies[0].folder.parent, wanted)
+    assert ours == envoys
