@@ -75,7 +75,9 @@ def pair(start: Start, ca: Authority, port: int, client: Identity, server: Ident
     return start([listener("out", "peer")], [peer])
 
 
-def test_a_request_crosses_mutual_tls_with_its_identities(start: Start, origin: MakeOrigin, ca: Authority) -> None:
+def test_a_request_crosses_mutual_tls_with_its_identities(
+    start: Start, origin: MakeOrigin, ca: Authority
+) -> None:
     app = origin(lambda received: answer(200, received.body))
     proxy = pair(start, ca, app.port, ca.issue(CLIENT), ca.issue(SERVER))
     body = b"x" * 200_000
@@ -97,7 +99,9 @@ def test_a_server_of_another_identity_is_refused(start: Start, origin: MakeOrigi
     assert proxy.stat("cluster.peer.ssl.fail_verify_error") >= 1
 
 
-def test_a_certificate_with_two_identities_is_refused(start: Start, origin: MakeOrigin, ca: Authority) -> None:
+def test_a_certificate_with_two_identities_is_refused(
+    start: Start, origin: MakeOrigin, ca: Authority
+) -> None:
     app = origin(lambda _: answer())
     proxy = pair(start, ca, app.port, ca.issue(CLIENT), ca.issue(SERVER, CLIENT))
     assert fetch(proxy.port("out")).status == 503

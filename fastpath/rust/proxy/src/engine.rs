@@ -46,6 +46,7 @@ pub(crate) struct Engine {
     pub(crate) ups: Slab<Box<Upstream>>,
     pub(crate) exchanges: Slab<Box<Exchange>>,
     /// Storage of finished exchanges.
+    #[allow(clippy::vec_box, reason = "they go back into a slab of boxes as they are")]
     pub(crate) spare: Vec<Box<Exchange>>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) listeners: HashMap<ListenerName, Rc<ListenerRuntime>>,
@@ -71,7 +72,11 @@ pub(crate) struct Engine {
 const MAX_SPARE: usize = 256;
 
 impl Engine {
-    pub(crate) fn new(mut telemetry: Telemetry, local: LocalWorkload, max_connections: usize) -> io::Result<Self> {
+    pub(crate) fn new(
+        mut telemetry: Telemetry,
+        local: LocalWorkload,
+        max_connections: usize,
+    ) -> io::Result<Self> {
         let clock = Clock::start();
         let server = ServerStats::register(&mut telemetry, "");
         Ok(Self {

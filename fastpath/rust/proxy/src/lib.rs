@@ -13,6 +13,7 @@
 //!   taken out of its slot while it is worked on, so that the compiler sees who may touch what.
 //! * Bytes that an event produces are gathered and leave in one send at its end.
 #![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 mod codec;
 mod control;

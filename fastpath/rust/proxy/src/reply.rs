@@ -25,10 +25,14 @@ pub(crate) enum Failure {
     /// HTTP/1.0 without Host, and none is configured for it.
     MissingHost,
     NoRoute,
-    ClusterNotFound { status: u16 },
+    ClusterNotFound {
+        status: u16,
+    },
     NoHealthyUpstream,
     Overflow,
-    ConnectFailed { reason: Cow<'static, str> },
+    ConnectFailed {
+        reason: Cow<'static, str>,
+    },
     ConnectTimeout,
     /// The upstream closed the connection before it answered.
     Terminated,
@@ -38,9 +42,14 @@ pub(crate) enum Failure {
     ResponseTimeout,
     PerTryTimeout,
     /// Nothing moved for too long; `requesting` while the request was still coming.
-    StreamIdle { requesting: bool },
+    StreamIdle {
+        requesting: bool,
+    },
     MaxDuration,
-    FaultAbort { status: u16, grpc: Option<u32> },
+    FaultAbort {
+        status: u16,
+        grpc: Option<u32>,
+    },
     /// A bug of ours.
     Internal(&'static str),
 }
@@ -74,9 +83,12 @@ impl Failure {
         match self {
             Self::BadRequest(error) => bad_request(*error),
             Self::LowVersion => plain(426, "", Some(Flag::DownstreamProtocolError), "low_version"),
-            Self::HeadTimeout => {
-                plain(408, "request header timeout", Some(Flag::DownstreamProtocolError), "request_header_timeout")
-            }
+            Self::HeadTimeout => plain(
+                408,
+                "request header timeout",
+                Some(Flag::DownstreamProtocolError),
+                "request_header_timeout",
+            ),
             Self::RequestTimeout => {
                 plain(408, "request timeout", Some(Flag::DownstreamProtocolError), "request_overall_timeout")
             }
@@ -103,13 +115,18 @@ impl Failure {
             Self::Terminated => {
                 before_headers(503, Flag::UpstreamConnectionTermination, "connection termination", "")
             }
-            Self::UpstreamProtocol(_) => before_headers(502, Flag::UpstreamProtocolError, "protocol error", ""),
+            Self::UpstreamProtocol(_) => {
+                before_headers(502, Flag::UpstreamProtocolError, "protocol error", "")
+            }
             Self::ResponseTimeout => {
                 plain(504, "upstream request timeout", Some(Flag::UpstreamRequestTimeout), "response_timeout")
             }
-            Self::PerTryTimeout => {
-                plain(504, "upstream request timeout", Some(Flag::UpstreamRequestTimeout), "upstream_per_try_timeout")
-            }
+            Self::PerTryTimeout => plain(
+                504,
+                "upstream request timeout",
+                Some(Flag::UpstreamRequestTimeout),
+                "upstream_per_try_timeout",
+            ),
             Self::StreamIdle { requesting } => {
                 let status = if *requesting { 408 } else { 504 };
                 plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")
@@ -118,7 +135,8 @@ impl Failure {
                 plain(504, "downstream duration timeout", Some(Flag::DurationTimeout), "max_duration_timeout")
             }
             Self::FaultAbort { status, grpc } => {
-                let reply = plain(*status, "fault filter abort", Some(Flag::FaultInjected), "fault_filter_abort");
+                let reply =
+                    plain(*status, "fault filter abort", Some(Flag::FaultInjected), "fault_filter_abort");
                 LocalReply { grpc_status: grpc.unwrap_or(reply.grpc_status), ..reply }
             }
             Self::Internal(details) => plain(500, "", None, *details),
@@ -206,7 +224,8 @@ mod tests {
 
     #[test]
     fn a_refused_connection_says_why() {
-        let reply = Failure::ConnectFailed { reason: "delayed connect error: Connection refused".into() }.reply();
+        let reply =
+            Failure::ConnectFailed { reason: "delayed connect error: Connection refused".into() }.reply();
         assert_eq!(
             reply.details,
             "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}"

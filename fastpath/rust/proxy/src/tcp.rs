@@ -85,7 +85,13 @@ enum Moved {
 }
 
 /// Moves bytes from one side to the other until there are none, or the other side is full.
-fn relay(from: &mut Transport, to: &mut Transport, buffers: &mut Buffers, limit: usize, count: &mut u64) -> Moved {
+fn relay(
+    from: &mut Transport,
+    to: &mut Transport,
+    buffers: &mut Buffers,
+    limit: usize,
+    count: &mut u64,
+) -> Moved {
     for _ in 0..READS_PER_TURN {
         if to.unsent() > limit || !from.readable() {
             return Moved::Wait;
@@ -118,16 +124,21 @@ impl Engine {
     pub(crate) fn tcp_start(&mut self, token: Token, down: &mut Downstream) -> Fate {
         let random = self.rng.next();
         let now = self.now();
-        let DownstreamState::Tcp(session) = &mut down.state else { return Fate::Close(CloseReason::Internal) };
+        let DownstreamState::Tcp(session) = &mut down.state else {
+            return Fate::Close(CloseReason::Internal);
+        };
         session.cluster = session.chain.proxy.pick(random);
-        session.cluster_name = session.cluster.and_then(|id| self.snapshot.clusters.name_of(id)).map(Into::into);
+        session.cluster_name =
+            session.cluster.and_then(|id| self.snapshot.clusters.name_of(id)).map(Into::into);
         let proxy = &session.chain.proxy;
         session.life = proxy.max_connection_duration.map_or(Millis::NEVER, |life| now.after(life));
         self.tcp_connect(token, down)
     }
 
     fn tcp_connect(&mut self, token: Token, down: &mut Downstream) -> Fate {
-        let DownstreamState::Tcp(session) = &mut down.state else { return Fate::Close(CloseReason::Internal) };
+        let DownstreamState::Tcp(session) = &mut down.state else {
+            return Fate::Close(CloseReason::Internal);
+        };
         session.attempts += 1;
         let Some(cluster) = session.cluster.and_then(|id| self.clusters.get_mut(id)) else {
             session.chain.stats.cx_no_route.inc();
@@ -164,7 +175,9 @@ impl Engine {
 
     fn tcp_try_again(&mut self, token: Token, down: &mut Downstream, failure: &Failure) -> Fate {
         let now = self.clock.instant();
-        let DownstreamState::Tcp(session) = &mut down.state else { return Fate::Close(CloseReason::Internal) };
+        let DownstreamState::Tcp(session) = &mut down.state else {
+            return Fate::Close(CloseReason::Internal);
+        };
         session.upstream = None;
         if let Some(host) = session.host.take() {
             if let Some(cluster) = self.clusters.get_mut(host.cluster) {
@@ -237,9 +250,10 @@ impl Engine {
             }
         }
         let mut sent_ok = true;
-        for (early, to, count) in
-            [(held, &mut upstream.io, &mut session.received), (&mut upstream.http.held, io, &mut session.sent)]
-        {
+        for (early, to, count) in [
+            (held, &mut upstream.io, &mut session.received),
+            (&mut upstream.http.held, io, &mut session.sent),
+        ] {
             if !early.is_empty() {
                 *count += early.len() as u64;
                 sent_ok &= to.send(&[early]).is_ok();
@@ -319,15 +333,21 @@ impl Values for TcpValues<'_> {
     fn write(&self, command: &Command, out: &mut Vec<u8>) -> bool {
         let (session, info) = (self.session, self.info);
         let elapsed = |from: Instant| {
-            u64::try_from(self.clock.instant().saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
+            u64::try_from(self.clock.instant().saturating_duration_since(from).as_millis())
+                .unwrap_or(u64::MAX)
         };
         match command {
             Command::StartTime(format) => {
-                format.write(u64::try_from(self.clock.wall_at(info.accepted).as_nanos()).unwrap_or(u64::MAX), out);
+                format.write(
+                    u64::try_from(self.clock.wall_at(info.accepted).as_nanos()).unwrap_or(u64::MAX),
+                    out,
+                );
                 true
             }
             Command::ResponseCode => number(Some(0), out),
-            Command::BytesReceived | Command::DownstreamWireBytesReceived => number(Some(session.received), out),
+            Command::BytesReceived | Command::DownstreamWireBytesReceived => {
+                number(Some(session.received), out)
+            }
             Command::BytesSent | Command::DownstreamWireBytesSent => number(Some(session.sent), out),
             Command::Duration => number(Some(elapsed(info.accepted)), out),
             Command::ConnectionId => number(Some(info.id), out),
@@ -343,12 +363,16 @@ impl Values for TcpValues<'_> {
                 None => false,
             },
             Command::UpstreamLocalAddress(part) => address(session.upstream_local, *part, out),
-            Command::UpstreamTransportFailureReason => text(session.failure.as_deref().map(str::as_bytes), out),
+            Command::UpstreamTransportFailureReason => {
+                text(session.failure.as_deref().map(str::as_bytes), out)
+            }
             Command::DownstreamRemoteAddress(part) | Command::DownstreamDirectRemoteAddress(part) => {
                 address(Some(info.remote), *part, out)
             }
             Command::DownstreamLocalAddress(part) => address(Some(info.local), *part, out),
-            Command::RequestedServerName => text(info.server_name.borrow().as_deref().map(str::as_bytes), out),
+            Command::RequestedServerName => {
+                text(info.server_name.borrow().as_deref().map(str::as_bytes), out)
+            }
             Command::FilterChainName => text(Some(info.chain_name.borrow().as_bytes()), out),
             Command::Hostname => text(Some(self.hostname.as_bytes()), out),
             Command::UpstreamCluster | Command::UpstreamClusterRaw => {

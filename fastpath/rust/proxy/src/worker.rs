@@ -109,7 +109,8 @@ impl Worker {
         let region = match settings.telemetry_fd {
             Some(fd) => {
                 let fd = adopt(fd);
-                let len = usize::try_from(rustix::fs::fstat(&fd).map_err(io::Error::from)?.st_size).unwrap_or(0);
+                let len =
+                    usize::try_from(rustix::fs::fstat(&fd).map_err(io::Error::from)?.st_size).unwrap_or(0);
                 Region::attach(fd, len)?
             }
             None => Region::private(layout::DEFAULT_LEN)?,
@@ -261,7 +262,12 @@ impl Worker {
             self.engine.server.config_rejected.inc();
             diag::error(
                 "resource_rejected",
-                &[("type", &rejected.type_url), ("name", &rejected.name), ("path", &rejected.path), ("reason", &rejected.reason)],
+                &[
+                    ("type", &rejected.type_url),
+                    ("name", &rejected.name),
+                    ("path", &rejected.path),
+                    ("reason", &rejected.reason),
+                ],
             );
             let report =
                 Report::Rejected { slot: self.slot, version, path: &rejected.path, reason: &rejected.reason };

@@ -121,9 +121,7 @@ fn convert(summary: Summary) -> ResourceSummary {
 
 fn address(address: &ModelAddress, backlog: u32) -> Address {
     match address {
-        ModelAddress::Ip(ip) => {
-            Address { host: ip.ip().to_string(), port: ip.port(), backlog }
-        }
+        ModelAddress::Ip(ip) => Address { host: ip.ip().to_string(), port: ip.port(), backlog },
         ModelAddress::Unix(path) => Address { host: path.to_string_lossy().into_owned(), port: 0, backlog },
     }
 }

@@ -29,7 +29,12 @@ impl Sender {
     }
 
     /// Sends one piece of the body.
-    pub(crate) fn data(self, out: &mut Outbox, io: &mut Transport, data: &[u8]) -> Result<(), TransportError> {
+    pub(crate) fn data(
+        self,
+        out: &mut Outbox,
+        io: &mut Transport,
+        data: &[u8],
+    ) -> Result<(), TransportError> {
         match self {
             Self::Nothing => Ok(()),
             Self::Raw => out.payload(io, data),
@@ -101,12 +106,18 @@ pub(crate) struct ResponseOptions {
 }
 
 /// Writes the head of a response to a client. Also says whether the end of the body is the end of the connection.
-pub(crate) fn response_head(out: &mut Vec<u8>, response: &Response, options: ResponseOptions) -> (Sender, bool) {
+pub(crate) fn response_head(
+    out: &mut Vec<u8>,
+    response: &Response,
+    options: ResponseOptions,
+) -> (Sender, bool) {
     let bodiless = options.head || matches!(response.status, 100..=199 | 204 | 304);
     let framing = match (bodiless, response.announced) {
         (false, _) => response.body.towards(options.version),
         // What a GET would have had (RFC 9110 8.6); never on 1xx and 204.
-        (true, Some(length)) if response.status >= 200 && response.status != 204 => BodyLength::Length(length),
+        (true, Some(length)) if response.status >= 200 && response.status != 204 => {
+            BodyLength::Length(length)
+        }
         (true, _) => BodyLength::None,
     };
     let ends_by_close = framing == BodyLength::UntilClose && !bodiless;
@@ -117,7 +128,9 @@ pub(crate) fn response_head(out: &mut Vec<u8>, response: &Response, options: Res
     match framing {
         BodyLength::None if !bodiless => writer.framing(BodyLength::Length(0)),
         // The upstream did not say how long it would have been, and a GET would have got it in chunks.
-        BodyLength::None if options.head && options.version == Version::Http11 && may_have_body(response.status) => {
+        BodyLength::None
+            if options.head && options.version == Version::Http11 && may_have_body(response.status) =>
+        {
             writer.framing(BodyLength::Chunked)
         }
         framing => writer.framing(framing),

@@ -7,7 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags, recvmsg, sendmsg,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendFlags,
+    recvmsg, sendmsg,
 };
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +93,8 @@ impl Channel {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MAX_FDS))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC;
-        let received = match recvmsg(&self.fd, &mut [IoSliceMut::new(&mut self.buffer)], &mut control, flags) {
+        let received = match recvmsg(&self.fd, &mut [IoSliceMut::new(&mut self.buffer)], &mut control, flags)
+        {
             Ok(received) => received,
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => return Ok(None),
             Err(errno) => return Err(ChannelError::Io(errno.into())),
@@ -118,7 +120,8 @@ impl Channel {
         let text = serde_json::to_vec(report)?;
         let mut control = SendAncillaryBuffer::default();
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        sendmsg(&self.fd, &[IoSlice::new(&text)], &mut control, flags).map_err(|errno| ChannelError::Io(errno.into()))?;
+        sendmsg(&self.fd, &[IoSlice::new(&text)], &mut control, flags)
+            .map_err(|errno| ChannelError::Io(errno.into()))?;
         Ok(())
     }
 }

@@ -44,9 +44,10 @@ impl Engine {
             return;
         }
         let upstream = match &down.state {
-            DownstreamState::Http(http) => {
-                http.exchange.and_then(|token| self.exchanges.get(token)).and_then(|exchange| exchange.connection())
-            }
+            DownstreamState::Http(http) => http
+                .exchange
+                .and_then(|token| self.exchanges.get(token))
+                .and_then(|exchange| exchange.connection()),
             DownstreamState::Tcp(session) => session.upstream(),
             _ => None,
         };
@@ -81,7 +82,10 @@ impl Engine {
                 if error.is_certificate() {
                     down.listener.stats.ssl_fail_verify_error.inc();
                 }
-                crate::diag::debug("downstream_handshake_failed", &[("remote", &down.info.remote), ("error", &error)]);
+                crate::diag::debug(
+                    "downstream_handshake_failed",
+                    &[("remote", &down.info.remote), ("error", &error)],
+                );
                 return Fate::Close(CloseReason::Handshake);
             }
         }
@@ -96,7 +100,8 @@ impl Engine {
         down.listener.stats.ssl_handshake.inc();
         let Some(tls) = down.io.tls() else { return };
         let context = down.chain.as_ref().and_then(|chain| chain.tls.borrow().clone());
-        let peer = context.as_ref().and_then(|context| context.identify(tls.peer_certificates())).map(Rc::new);
+        let peer =
+            context.as_ref().and_then(|context| context.identify(tls.peer_certificates())).map(Rc::new);
         let info = DownstreamTlsInfo {
             version: tls.version_name(),
             cipher: tls.cipher_name(),
@@ -112,7 +117,8 @@ impl Engine {
     /// A deadline has come, perhaps.
     pub(crate) fn downstream_timer(&mut self, token: Token) {
         let Some(mut down) = self.downs.take(token) else { return };
-        let fate = if down.deadline <= self.now() { self.downstream_expired(token, &mut down) } else { Fate::Keep };
+        let fate =
+            if down.deadline <= self.now() { self.downstream_expired(token, &mut down) } else { Fate::Keep };
         self.settle_downstream(token, down, fate);
     }
 
@@ -201,13 +207,21 @@ impl Engine {
                 }
             }
         }
+        if reason == CloseReason::Internal {
+            self.server.internal_error.inc();
+        }
         let stats = down.listener.stats;
         stats.cx_destroy.inc();
         stats.cx_active.sub(1);
         stats.cx_length.record(self.now().since(down.opened));
     }
 
-    fn count_http_end(&mut self, down: &mut Downstream, chain: &crate::listener::HttpChain, reason: CloseReason) {
+    fn count_http_end(
+        &mut self,
+        down: &mut Downstream,
+        chain: &crate::listener::HttpChain,
+        reason: CloseReason,
+    ) {
         let stats = &chain.stats;
         stats.cx_destroy.inc();
         match reason {

@@ -15,7 +15,8 @@ const KEEP_HELD: usize = 4096;
 
 impl Http1 {
     pub(crate) fn new(chain: std::rc::Rc<HttpChain>, now: Millis) -> Self {
-        let drain_at = chain.manager.timeouts.max_connection_duration.map_or(Millis::NEVER, |life| now.after(life));
+        let drain_at =
+            chain.manager.timeouts.max_connection_duration.map_or(Millis::NEVER, |life| now.after(life));
         Self {
             chain,
             phase: RequestPhase::Head { began: false },
@@ -234,7 +235,9 @@ impl Engine {
             BodyEvent::Data(range) => {
                 self.request_data(&mut exchange, down, data.get(range).unwrap_or_default());
             }
-            BodyEvent::Trailers(range) => exchange.body.trailers.extend_from_slice(data.get(range).unwrap_or_default()),
+            BodyEvent::Trailers(range) => {
+                exchange.body.trailers.extend_from_slice(data.get(range).unwrap_or_default())
+            }
             BodyEvent::End => self.request_end(token, &mut exchange),
             BodyEvent::NeedMore => {}
         }

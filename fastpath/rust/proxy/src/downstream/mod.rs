@@ -112,7 +112,9 @@ pub(crate) struct Http1 {
 #[derive(Debug)]
 pub(crate) enum RequestPhase {
     /// A head; `began` once its first byte is there.
-    Head { began: bool },
+    Head {
+        began: bool,
+    },
     Body(BodyDecoder),
     /// The request is complete; the next one waits for the response.
     Response,

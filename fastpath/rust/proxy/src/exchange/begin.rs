@@ -90,7 +90,8 @@ impl Engine {
     /// Finds out who the client is and cleans the headers accordingly.
     fn identify(&mut self, exchange: &mut Exchange) {
         let info = &exchange.info;
-        let origin = Origin { remote: info.remote, local: info.local, tls: info.is_tls(), own: self.local.address };
+        let origin =
+            Origin { remote: info.remote, local: info.local, tls: info.is_tls(), own: self.local.address };
         exchange.client = edge::sanitize(&mut exchange.request, origin, &exchange.chain.edge, &mut self.rng);
         super::xfcc::rewrite(exchange);
         if exchange.request.expect_continue {
@@ -125,7 +126,8 @@ impl Engine {
             };
             if redirects {
                 let location =
-                    [&b"https://"[..], without_port(exchange.request.authority()), exchange.request.target()].concat();
+                    [&b"https://"[..], without_port(exchange.request.authority()), exchange.request.target()]
+                        .concat();
                 return self.redirect_to(exchange, down, 301, &location);
             }
         }

@@ -45,9 +45,13 @@ impl Engine {
         let priority = exchange.priority();
         let Some(id) = exchange.cluster else { return Err(Failure::Internal("no cluster")) };
         let policy = exchange.forward().and_then(|forward| forward.retry.clone());
-        let Some(cluster) = self.clusters.get_mut(id) else { return Err(Failure::ClusterNotFound { status: 503 }) };
-        let (avoid, choices) = policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
-        let tried: &[Rc<Host>] = if avoid || exchange.tries.replaced_stale { &exchange.tries.tried } else { &[] };
+        let Some(cluster) = self.clusters.get_mut(id) else {
+            return Err(Failure::ClusterNotFound { status: 503 });
+        };
+        let (avoid, choices) =
+            policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
+        let tried: &[Rc<Host>] =
+            if avoid || exchange.tries.replaced_stale { &exchange.tries.tried } else { &[] };
         let Some(host) = cluster.pick(tried, choices, &mut self.rng) else {
             cluster.stats.cx_none_healthy.inc();
             return Err(Failure::NoHealthyUpstream);
@@ -70,7 +74,12 @@ impl Engine {
     }
 
     /// An idle connection, else a new one to wait for.
-    fn find_connection(&mut self, token: Token, exchange: &mut Exchange, host: Rc<Host>) -> Result<(), Failure> {
+    fn find_connection(
+        &mut self,
+        token: Token,
+        exchange: &mut Exchange,
+        host: Rc<Host>,
+    ) -> Result<(), Failure> {
         while let Some(connection) = host.pop_idle() {
             if let Some(mut upstream) = self.ups.take(connection) {
                 self.attach(token, exchange, connection, &mut upstream);
@@ -79,7 +88,9 @@ impl Engine {
             }
         }
         let priority = exchange.priority();
-        let Some(cluster) = self.clusters.get_mut(host.cluster) else { return Err(Failure::Internal("no cluster")) };
+        let Some(cluster) = self.clusters.get_mut(host.cluster) else {
+            return Err(Failure::Internal("no cluster"));
+        };
         let stats = cluster.stats;
         let breakers = cluster.breakers(priority);
         // One connection is always allowed, or an endpoint could never be reached again.
@@ -160,7 +171,8 @@ impl Engine {
     fn attempt_headers(&mut self, exchange: &mut Exchange, host: &Host) {
         let Some(forward) = exchange.forward() else { return };
         let keep = forward.append_x_forwarded_host;
-        let by_endpoint = matches!(Exchange::host_rewrite(forward, exchange.entry), Some(HostRewrite::Endpoint));
+        let by_endpoint =
+            matches!(Exchange::host_rewrite(forward, exchange.entry), Some(HostRewrite::Endpoint));
         if by_endpoint {
             let name = host.endpoint().hostname.clone();
             if !name.is_empty() {
@@ -229,6 +241,7 @@ impl Engine {
             }
             Link::Active(token, host) => {
                 self.release_attempt(exchange, &host);
+                self.count_cluster(exchange, |stats| stats.rq_tx_reset.inc());
                 if self.up_target == Some(token) {
                     self.up_target = None;
                     self.up_out.bytes.clear();

@@ -114,7 +114,9 @@ fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
         if rules.trusted_hops == 0 {
             request.fields.remove(H::XForwardedProto);
         }
-        if rules.append_x_forwarded_port && (rules.trusted_hops == 0 || !request.fields.contains(H::XForwardedPort)) {
+        if rules.append_x_forwarded_port
+            && (rules.trusted_hops == 0 || !request.fields.contains(H::XForwardedPort))
+        {
             request.fields.remove(H::XForwardedPort);
             request.fields.add_number(H::XForwardedPort, u64::from(origin.local.port()));
         }
@@ -213,8 +215,7 @@ mod tests {
 
     #[test]
     fn an_edge_appends_the_peer_and_does_not_believe_it() {
-        let rules =
-            EdgeRules { use_remote_address: true, generate_request_id: true, ..EdgeRules::default() };
+        let rules = EdgeRules { use_remote_address: true, generate_request_id: true, ..EdgeRules::default() };
         let (request, client) = run(
             "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: https\r\nX-Request-Id: mine\r\nX-Envoy-Max-Retries: 9\r\n",
             &rules,
@@ -230,7 +231,8 @@ mod tests {
     #[test]
     fn a_trusted_hop_says_who_the_client_is() {
         let rules = EdgeRules { use_remote_address: true, trusted_hops: 1, ..EdgeRules::default() };
-        let (request, client) = run("X-Forwarded-For: 9.9.9.9, 1.1.1.1\r\nX-Forwarded-Proto: https\r\n", &rules);
+        let (request, client) =
+            run("X-Forwarded-For: 9.9.9.9, 1.1.1.1\r\nX-Forwarded-Proto: https\r\n", &rules);
         assert_eq!(client.address.ip().to_string(), "1.1.1.1");
         assert_eq!(value(&request, H::XForwardedProto), "https");
     }

@@ -81,9 +81,10 @@ impl Exchange {
 
     fn request_ops(&self, route: &Route) -> HeaderOps {
         match (self.forward().map(|forward| &forward.target), self.entry) {
-            (Some(Target::Weighted(clusters)), Some(position)) => {
-                clusters.entries.get(position).map_or_else(HeaderOps::default, |entry| entry.request_headers.clone())
-            }
+            (Some(Target::Weighted(clusters)), Some(position)) => clusters
+                .entries
+                .get(position)
+                .map_or_else(HeaderOps::default, |entry| entry.request_headers.clone()),
             _ => route.request_headers.clone(),
         }
     }
@@ -91,7 +92,9 @@ impl Exchange {
     pub(crate) fn response_ops(&self) -> Option<HeaderOps> {
         let route = self.route.as_deref()?;
         let ops = match (self.forward().map(|forward| &forward.target), self.entry) {
-            (Some(Target::Weighted(clusters)), Some(position)) => &clusters.entries.get(position)?.response_headers,
+            (Some(Target::Weighted(clusters)), Some(position)) => {
+                &clusters.entries.get(position)?.response_headers
+            }
             _ => &route.response_headers,
         };
         (!ops.is_empty()).then(|| ops.clone())
@@ -102,7 +105,11 @@ impl Exchange {
         if !self.request.fields.contains(id) {
             return None;
         }
-        let value = self.request.fields.get(id).and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
+        let value = self
+            .request
+            .fields
+            .get(id)
+            .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
         self.request.fields.remove(id);
         value.map(Duration::from_millis)
     }
@@ -114,7 +121,8 @@ fn set_limits(exchange: &mut Exchange, forward: &Forward) {
     let per_try_header = exchange.take_ms(H::XEnvoyUpstreamRqPerTryTimeoutMs);
     let policy = forward.retry.as_deref();
     let response = header.or(forward.timeout).filter(|limit| !limit.is_zero());
-    let attempt = per_try_header.or(policy.and_then(|policy| policy.per_try_timeout)).filter(|limit| !limit.is_zero());
+    let attempt =
+        per_try_header.or(policy.and_then(|policy| policy.per_try_timeout)).filter(|limit| !limit.is_zero());
     let limits = &mut exchange.times.limits;
     limits.response = response;
     // A try that may take longer than the whole has no limit of its own.
@@ -193,7 +201,9 @@ fn rewrite_host(exchange: &mut Exchange, rewrite: Option<&HostRewrite>, keep: bo
     let host: Option<Vec<u8>> = match rewrite {
         None | Some(HostRewrite::Endpoint) => None,
         Some(HostRewrite::Literal(text)) => Some(text.as_bytes().to_vec()),
-        Some(HostRewrite::Header(name)) => exchange.request.header(name.as_str()).map(|value| value.into_owned()),
+        Some(HostRewrite::Header(name)) => {
+            exchange.request.header(name.as_str()).map(|value| value.into_owned())
+        }
         Some(HostRewrite::Path(replace)) => {
             let (path, _) = meshloom_model::route::split_path(exchange.request.target());
             Some(replace.replace_all(path))
@@ -219,4 +229,3 @@ pub(crate) fn set_host(exchange: &mut Exchange, host: &[u8], keep: bool) {
     }
     exchange.request.set_authority(host);
 }
-

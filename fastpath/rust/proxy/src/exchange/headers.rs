@@ -33,7 +33,8 @@ impl Engine {
             for (index, value) in self.rendered(exchange, level) {
                 let Some(set) = level.set.get(index) else { continue };
                 if set.name.as_str() == ":status" {
-                    if let Some(status) = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok()) {
+                    if let Some(status) = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok())
+                    {
                         exchange.response.status = status;
                     }
                 } else {
@@ -57,12 +58,15 @@ impl Engine {
                 value.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
                 (index, value)
             })
-            .filter(|(index, value)| !value.is_empty() || level.set.get(*index).is_some_and(|set| set.keep_empty))
+            .filter(|(index, value)| {
+                !value.is_empty() || level.set.get(*index).is_some_and(|set| set.keep_empty)
+            })
             .collect();
         rendered.sort_by_key(|(index, _)| {
-            level.set.get(*index).is_some_and(|set| {
-                matches!(set.action, AppendAction::Append | AppendAction::AddIfAbsent)
-            })
+            level
+                .set
+                .get(*index)
+                .is_some_and(|set| matches!(set.action, AppendAction::Append | AppendAction::AddIfAbsent))
         });
         rendered
     }

@@ -20,7 +20,8 @@ impl Engine {
         exchange.times.response_begin = Some(now);
         exchange.deadlines.attempt = Millis::NEVER;
         if !exchange.chain.router.suppress_envoy_headers {
-            let begin = exchange.times.request_end.or(exchange.times.upstream_begin).unwrap_or(exchange.times.start);
+            let begin =
+                exchange.times.request_end.or(exchange.times.upstream_begin).unwrap_or(exchange.times.start);
             let ms = u64::try_from(now.saturating_duration_since(begin).as_millis()).unwrap_or(u64::MAX);
             exchange.response.fields.remove(H::XEnvoyUpstreamServiceTime);
             exchange.response.fields.add_number(H::XEnvoyUpstreamServiceTime, ms);
@@ -89,7 +90,9 @@ impl Engine {
         let fields = &mut exchange.response.fields;
         match &manager.server_header {
             ServerHeader::Overwrite(name) => fields.set(H::Server, name.as_bytes()),
-            ServerHeader::AppendIfAbsent(name) if !fields.contains(H::Server) => fields.add(H::Server, name.as_bytes()),
+            ServerHeader::AppendIfAbsent(name) if !fields.contains(H::Server) => {
+                fields.add(H::Server, name.as_bytes())
+            }
             ServerHeader::AppendIfAbsent(_) | ServerHeader::PassThrough => {}
         }
         if !fields.contains(H::Date) {
@@ -214,8 +217,7 @@ impl Engine {
             if !exchange.body.complete && exchange.outcome.status != 0 {
                 exchange.chain.stats.rq_response_before_rq_complete.inc();
             }
-            http.phase =
-                if reads_on { RequestPhase::Head { began: false } } else { RequestPhase::Closing };
+            http.phase = if reads_on { RequestPhase::Head { began: false } } else { RequestPhase::Closing };
             http.partial = None;
             http.parser.restart();
         }

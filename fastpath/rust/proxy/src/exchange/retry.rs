@@ -58,7 +58,8 @@ impl Engine {
     /// Decides by a response's head. When another attempt follows, the response is thrown away.
     pub(crate) fn retry_response(&mut self, exchange: &mut Exchange) -> bool {
         let status = exchange.response.status;
-        if exchange.tries.on.on.is_empty() || !exchange.body.replayable || !covers_response(exchange, status) {
+        if exchange.tries.on.on.is_empty() || !exchange.body.replayable || !covers_response(exchange, status)
+        {
             if exchange.tries.made > 1 {
                 self.count_cluster(exchange, |stats| stats.rq_retry_success.inc());
             }
@@ -94,9 +95,8 @@ impl Engine {
 
     fn back_off(&mut self, exchange: &Exchange, retries: u32) -> Duration {
         let policy = exchange.forward().and_then(|forward| forward.retry.as_deref());
-        let mut backoff = policy.map_or_else(Backoff::default, |policy| {
-            Backoff::new(policy.back_off.base, policy.back_off.max)
-        });
+        let mut backoff = policy
+            .map_or_else(Backoff::default, |policy| Backoff::new(policy.back_off.base, policy.back_off.max));
         let mut wait = backoff.next(&mut self.rng);
         for _ in 0..retries {
             wait = backoff.next(&mut self.rng);
@@ -107,7 +107,9 @@ impl Engine {
     /// Tells the outlier detector of the attempt's endpoint.
     fn observe_failure(&mut self, exchange: &Exchange, failure: &Failure) {
         let outcome = match failure {
-            Failure::ConnectFailed { .. } | Failure::ConnectTimeout | Failure::Terminated => Outcome::ConnectFailed,
+            Failure::ConnectFailed { .. } | Failure::ConnectTimeout | Failure::Terminated => {
+                Outcome::ConnectFailed
+            }
             Failure::UpstreamProtocol(_) => Outcome::Status(502),
             Failure::PerTryTimeout | Failure::ResponseTimeout => Outcome::TimedOut,
             _ => return,
@@ -122,7 +124,11 @@ impl Engine {
         }
     }
 
-    pub(crate) fn count_cluster(&self, exchange: &Exchange, count: impl FnOnce(&crate::telemetry::ClusterStats)) {
+    pub(crate) fn count_cluster(
+        &self,
+        exchange: &Exchange,
+        count: impl FnOnce(&crate::telemetry::ClusterStats),
+    ) {
         if let Some(cluster) = exchange.cluster.and_then(|id| self.clusters.get(id)) {
             count(&cluster.stats);
         }

@@ -122,8 +122,14 @@ impl<'x> ExchangeValues<'x> {
         match field {
             TlsField::Version => text(Some(tls.version.as_bytes()), out),
             TlsField::Cipher => text(Some(tls.cipher.as_bytes()), out),
-            TlsField::PeerUriSan => text(peer.map(|peer| peer.uris.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes), out),
-            TlsField::PeerDnsSan => text(peer.map(|peer| peer.dns.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes), out),
+            TlsField::PeerUriSan => text(
+                peer.map(|peer| peer.uris.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
+                out,
+            ),
+            TlsField::PeerDnsSan => text(
+                peer.map(|peer| peer.dns.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
+                out,
+            ),
             TlsField::PeerSubject => text(peer.map(|peer| peer.subject.as_bytes()), out),
             TlsField::PeerFingerprint => text(peer.map(|peer| peer.fingerprint.as_bytes()), out),
             TlsField::LocalUriSan => text(tls.local_uri.as_deref().map(str::as_bytes), out),
@@ -150,7 +156,9 @@ impl<'x> ExchangeValues<'x> {
             Command::RequestHeadersBytes => self.exchange.request.head_len as u64,
             Command::ResponseHeadersBytes => outcome.head_sent,
             Command::ResponseTrailersBytes => 0,
-            Command::UpstreamWireBytesReceived => outcome.body_received + self.exchange.response.head_len as u64,
+            Command::UpstreamWireBytesReceived => {
+                outcome.body_received + self.exchange.response.head_len as u64
+            }
             Command::UpstreamWireBytesSent | Command::DownstreamWireBytesReceived => {
                 self.exchange.body.received + self.exchange.request.head_len as u64
             }
@@ -197,11 +205,17 @@ impl Values for ExchangeValues<'_> {
             Command::RequestTxDuration => self.span(times.upstream_end, out),
             Command::ResponseDuration => self.span(times.response_begin, out),
             Command::ResponseTxDuration => number(
-                times.response_begin.zip(times.response_end).map(|(from, to)| ms(to.saturating_duration_since(from))),
+                times
+                    .response_begin
+                    .zip(times.response_end)
+                    .map(|(from, to)| ms(to.saturating_duration_since(from))),
                 out,
             ),
             Command::CommonDuration { from, to, unit_nanos } => {
-                let span = self.point(*from).zip(self.point(*to)).map(|(from, to)| to.saturating_duration_since(from));
+                let span = self
+                    .point(*from)
+                    .zip(self.point(*to))
+                    .map(|(from, to)| to.saturating_duration_since(from));
                 let unit = u128::from((*unit_nanos).max(1));
                 number(span.map(|span| u64::try_from(span.as_nanos() / unit).unwrap_or(u64::MAX)), out)
             }
@@ -211,7 +225,9 @@ impl Values for ExchangeValues<'_> {
             Command::Path { part, source } => self.path(*part, *source, out),
             Command::QueryParam(name) => self.query_param(name, out),
             Command::GrpcStatus(format) => self.grpc_status(*format, out),
-            Command::UpstreamHost(part) | Command::UpstreamRemoteAddress(part) => self.upstream_host(*part, out),
+            Command::UpstreamHost(part) | Command::UpstreamRemoteAddress(part) => {
+                self.upstream_host(*part, out)
+            }
             Command::UpstreamLocalAddress(part) => address(outcome.upstream_local, *part, out),
             Command::UpstreamCluster => self.cluster(false, out),
             Command::UpstreamClusterRaw => self.cluster(true, out),
@@ -223,10 +239,14 @@ impl Values for ExchangeValues<'_> {
             Command::DownstreamRemoteAddress(part) => address(Some(exchange.client.address), *part, out),
             Command::DownstreamDirectRemoteAddress(part) => address(Some(info.remote), *part, out),
             Command::DownstreamLocalAddress(part) => address(Some(info.local), *part, out),
-            Command::RequestedServerName => text(info.server_name.borrow().as_deref().map(str::as_bytes), out),
+            Command::RequestedServerName => {
+                text(info.server_name.borrow().as_deref().map(str::as_bytes), out)
+            }
             Command::StreamId => text(exchange.request.fields.get(KnownHeader::XRequestId), out),
             Command::RouteName => text(exchange.route.as_deref().map(|route| route.name.as_bytes()), out),
-            Command::VirtualHostName => text(exchange.route.as_deref().map(|route| route.virtual_host.as_bytes()), out),
+            Command::VirtualHostName => {
+                text(exchange.route.as_deref().map(|route| route.virtual_host.as_bytes()), out)
+            }
             Command::FilterChainName => text(Some(info.chain_name.borrow().as_bytes()), out),
             Command::Hostname => text(Some(self.local.hostname.as_bytes()), out),
             Command::Environment(name) => {

@@ -143,8 +143,14 @@ impl Engine {
     }
 
     /// Chooses the filter chain and starts what it says.
-    pub(crate) fn choose_chain(&mut self, token: Token, down: &mut Downstream, hello: Option<&ClientHello>) -> Fate {
-        let alpn: Vec<&[u8]> = hello.map(|hello| hello.alpn.iter().map(|name| &**name).collect()).unwrap_or_default();
+    pub(crate) fn choose_chain(
+        &mut self,
+        token: Token,
+        down: &mut Downstream,
+        hello: Option<&ClientHello>,
+    ) -> Fate {
+        let alpn: Vec<&[u8]> =
+            hello.map(|hello| hello.alpn.iter().map(|name| &**name).collect()).unwrap_or_default();
         let facts = ConnectionFacts {
             destination: Some(down.info.local),
             server_name: hello.and_then(|hello| hello.server_name.as_deref()).unwrap_or(""),

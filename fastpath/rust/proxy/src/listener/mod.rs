@@ -3,7 +3,7 @@
 mod accept;
 mod runtime;
 
+pub(crate) use accept::ListenSocket;
 pub(crate) use runtime::{
     BuildContext, ChainKind, ChainRuntime, FaultFilter, HttpChain, ListenerRuntime, TcpChain, socket_address,
 };
-pub(crate) use accept::ListenSocket;

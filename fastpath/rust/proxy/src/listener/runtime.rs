@@ -92,13 +92,21 @@ pub(crate) struct BuildContext<'w> {
 }
 
 impl ListenerRuntime {
-    pub(crate) fn build(spec: &Arc<Listener>, contexts: &mut TlsContexts<'_>, cx: &mut BuildContext<'_>) -> Self {
+    pub(crate) fn build(
+        spec: &Arc<Listener>,
+        contexts: &mut TlsContexts<'_>,
+        cx: &mut BuildContext<'_>,
+    ) -> Self {
         let name = match &spec.stat_prefix {
             Some(prefix) => prefix.to_string(),
-            None => spec.addresses.first().map_or_else(|| spec.name.to_string(), |address| stat_address(&address.to_string())),
+            None => spec
+                .addresses
+                .first()
+                .map_or_else(|| spec.name.to_string(), |address| stat_address(&address.to_string())),
         };
         let stats = ListenerStats::register(cx.telemetry, &name);
-        let chains = spec.chains().map(|chain| Rc::new(ChainRuntime::build(chain, spec, contexts, cx))).collect();
+        let chains =
+            spec.chains().map(|chain| Rc::new(ChainRuntime::build(chain, spec, contexts, cx))).collect();
         Self { spec: Arc::clone(spec), stats, chains, draining: Cell::new(false) }
     }
 

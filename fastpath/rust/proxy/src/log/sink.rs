@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
 
 use crate::reactor::Millis;
@@ -103,10 +103,7 @@ impl LogSinks {
     }
 
     fn hand_over(&mut self, id: usize) {
-        let spare = self.spare.as_ref().and_then(|spare| match spare.try_recv() {
-            Ok(buffer) => Some(buffer),
-            Err(TryRecvError::Empty | TryRecvError::Disconnected) => None,
-        });
+        let spare = self.spare.as_ref().and_then(|spare| spare.try_recv().ok());
         let Some(sink) = self.sinks.get_mut(id) else { return };
         if sink.buffer.is_empty() {
             return;
@@ -123,7 +120,8 @@ impl LogSinks {
         if self.jobs.is_none() {
             let (jobs, queue) = sync_channel(IN_FLIGHT);
             let (give_back, spare) = sync_channel(4);
-            let spawned = thread::Builder::new().name("access-log".into()).spawn(move || write_all(&queue, &give_back));
+            let spawned =
+                thread::Builder::new().name("access-log".into()).spawn(move || write_all(&queue, &give_back));
             self.writer = spawned.ok();
             self.jobs = Some(jobs);
             self.spare = Some(spare);

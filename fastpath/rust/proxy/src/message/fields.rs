@@ -112,9 +112,12 @@ impl Fields {
         if self.changed & bit(id) == 0 {
             return self.received.value(id, &self.bytes);
         }
-        self.live_received().find(|field| field.id == Some(id)).map(|field| field.value.of(&self.bytes)).or_else(|| {
-            self.added.iter().find(|field| field.id == Some(id)).map(|field| self.slice(&field.value))
-        })
+        self.live_received()
+            .find(|field| field.id == Some(id))
+            .map(|field| field.value.of(&self.bytes))
+            .or_else(|| {
+                self.added.iter().find(|field| field.id == Some(id)).map(|field| self.slice(&field.value))
+            })
     }
 
     #[inline]

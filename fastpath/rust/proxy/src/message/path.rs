@@ -261,7 +261,9 @@ mod tests {
 
     #[test]
     fn normalising_twice_changes_nothing() {
-        for raw in ["/a/%2e%2e/%2f//b/..//c\\..", "/%25%2e", "/a;b/../c%3b", "/..;/a", "/%2%65%2%65", "/%%32e"] {
+        for raw in
+            ["/a/%2e%2e/%2f//b/..//c\\..", "/%25%2e", "/a;b/../c%3b", "/..;/a", "/%2%65%2%65", "/%%32e"]
+        {
             let once = run(raw, BASE);
             assert_eq!(run(&once, BASE), once, "{raw}");
         }

@@ -117,7 +117,9 @@ impl Request {
     pub(crate) fn is_grpc(&self) -> bool {
         use meshloom_wire::http1::KnownHeader;
         self.fields.get(KnownHeader::ContentType).is_some_and(|value| {
-            value.strip_prefix(b"application/grpc").is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
+            value
+                .strip_prefix(b"application/grpc")
+                .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
         })
     }
 }

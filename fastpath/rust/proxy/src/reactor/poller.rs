@@ -36,7 +36,12 @@ impl Poller {
     /// Watches a connection in both directions, edge-triggered, for its whole life.
     pub(crate) fn add(&self, fd: impl AsFd, token: Token) -> io::Result<()> {
         use epoll::EventFlags as F;
-        Ok(epoll::add(&self.epoll, fd, epoll::EventData::new_u64(token.pack()), F::IN | F::OUT | F::RDHUP | F::ET)?)
+        Ok(epoll::add(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token.pack()),
+            F::IN | F::OUT | F::RDHUP | F::ET,
+        )?)
     }
 
     /// Watches a listening socket or a control channel, level-triggered: what is left in the queue wakes us again.

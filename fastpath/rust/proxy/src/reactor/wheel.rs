@@ -172,7 +172,8 @@ mod tests {
     #[test]
     fn every_timer_fires_exactly_when_due() {
         let mut wheel = Wheel::new(Millis(0));
-        let deadlines = [1u64, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 70_000, 262_144, 300_000, 20_000_000];
+        let deadlines =
+            [1u64, 2, 63, 64, 65, 127, 128, 4095, 4096, 4097, 70_000, 262_144, 300_000, 20_000_000];
         for (index, at) in (0u32..).zip(deadlines) {
             wheel.insert(key(index), Millis(at));
         }

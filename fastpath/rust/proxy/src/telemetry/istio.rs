@@ -9,7 +9,7 @@ use meshloom_model::filter::Reporter;
 use meshloom_model::listener::TrafficDirection;
 use meshloom_shm::{Bounds, Counter, Histogram, Telemetry};
 
-use super::peer::{UNKNOWN, PeerInfo, Workload};
+use super::peer::{PeerInfo, UNKNOWN, Workload};
 use crate::downstream::ConnectionInfo;
 use crate::engine::Engine;
 use crate::exchange::Exchange;
@@ -216,7 +216,8 @@ impl Engine {
                 };
                 let snapshot = Arc::clone(&self.snapshot);
                 let Self { telemetry, local, .. } = self;
-                let series = context.with_labels(&snapshot, &local.workload, &texts, |labels| labels.tcp(telemetry));
+                let series =
+                    context.with_labels(&snapshot, &local.workload, &texts, |labels| labels.tcp(telemetry));
                 self.istio.tcp.insert(key, series);
                 series
             }
@@ -292,7 +293,10 @@ impl Context {
         let unknown = Workload::default();
         let peer = self.peer.as_ref().map_or(&unknown, |peer| &peer.workload);
         let (source, destination) = if self.source_side { (local, peer) } else { (peer, local) };
-        let service = self.cluster.and_then(|index| snapshot.cluster(index)).and_then(|cluster| cluster.service.clone());
+        let service = self
+            .cluster
+            .and_then(|index| snapshot.cluster(index))
+            .and_then(|cluster| cluster.service.clone());
         let cluster_name = self.cluster.and_then(|index| snapshot.clusters.name_of(index));
         let fallback = match cluster_name {
             Some(name @ ("PassthroughCluster" | "BlackHoleCluster" | "InboundPassthroughCluster")) => name,

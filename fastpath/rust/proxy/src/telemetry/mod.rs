@@ -8,4 +8,6 @@ mod structs;
 
 pub(crate) use istio::IstioMetrics;
 pub(crate) use peer::{LocalWorkload, PeerInfo, Peers};
-pub(crate) use stats::{ClusterStats, HttpStats, ListenerStats, ServerStats, StatusCounters, TcpStats, class_of};
+pub(crate) use stats::{
+    ClusterStats, HttpStats, ListenerStats, ServerStats, StatusCounters, TcpStats, class_of,
+};

@@ -83,7 +83,11 @@ const MAX_HEADER: usize = 16 * 1024;
 fn own_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
     socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?; // RFC 5737: an address of nobody
-    socket.local_addr().ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+    socket
+        .local_addr()
+        .ok()
+        .map(|address| address.ip())
+        .filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
 }
 
 impl LocalWorkload {
@@ -95,7 +99,12 @@ impl LocalWorkload {
         let labels: Vec<(String, String)> = metadata
             .get("LABELS")
             .and_then(Json::as_object)
-            .map(|labels| labels.iter().map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned())).collect())
+            .map(|labels| {
+                labels
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
+                    .collect()
+            })
             .unwrap_or_default();
         let facts = Facts {
             name: text("WORKLOAD_NAME"),
@@ -103,13 +112,15 @@ impl LocalWorkload {
             cluster: text("CLUSTER_ID"),
             labels,
         };
-        let mut fields: Vec<(String, Value)> = ["CLUSTER_ID", "INSTANCE_IPS", "MESH_ID", "NAME", "NAMESPACE", "OWNER", "WORKLOAD_NAME"]
-            .iter()
-            .filter(|key| !text(key).is_empty())
-            .map(|key| ((*key).to_owned(), Value::Text(text(key))))
-            .collect();
+        let mut fields: Vec<(String, Value)> =
+            ["CLUSTER_ID", "INSTANCE_IPS", "MESH_ID", "NAME", "NAMESPACE", "OWNER", "WORKLOAD_NAME"]
+                .iter()
+                .filter(|key| !text(key).is_empty())
+                .map(|key| ((*key).to_owned(), Value::Text(text(key))))
+                .collect();
         let shared = facts.labels.iter().filter(|(key, _)| is_shared_label(key));
-        let shared: Vec<(String, Value)> = shared.map(|(key, value)| (key.clone(), Value::Text(value.clone()))).collect();
+        let shared: Vec<(String, Value)> =
+            shared.map(|(key, value)| (key.clone(), Value::Text(value.clone()))).collect();
         fields.push(("LABELS".to_owned(), Value::Struct(shared)));
         Self {
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -149,7 +160,8 @@ impl LocalWorkload {
         }
         let mut parts = text.split(';').map(|part| if part.is_empty() { UNKNOWN } else { part });
         let mut next = || Arc::<str>::from(parts.next().unwrap_or(UNKNOWN));
-        let (name, namespace, canonical_name, canonical_revision, cluster) = (next(), next(), next(), next(), next());
+        let (name, namespace, canonical_name, canonical_revision, cluster) =
+            (next(), next(), next(), next(), next());
         let workload = Workload {
             name,
             namespace,
@@ -212,7 +224,11 @@ impl Facts {
 
     fn label(&self, keys: &[&str]) -> Option<&str> {
         keys.iter().find_map(|key| {
-            self.labels.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+            self.labels
+                .iter()
+                .find(|(name, _)| name == key)
+                .map(|(_, value)| value.as_str())
+                .filter(|value| !value.is_empty())
         })
     }
 
@@ -242,10 +258,11 @@ impl Engine {
         let Some(settings) = exchange.chain.peer_metadata else { return };
         if settings.downstream_discovery {
             let cached = exchange.info.peer.borrow().clone();
-            exchange.peers.downstream = exchange.request.fields.get(H::XEnvoyPeerMetadata).and_then(|raw| match cached {
-                Some(peer) if *peer.raw == *raw => Some(peer),
-                _ => self.local.peer(raw),
-            });
+            exchange.peers.downstream =
+                exchange.request.fields.get(H::XEnvoyPeerMetadata).and_then(|raw| match cached {
+                    Some(peer) if *peer.raw == *raw => Some(peer),
+                    _ => self.local.peer(raw),
+                });
             exchange.info.peer.replace(exchange.peers.downstream.clone());
         }
         exchange.request.fields.remove(H::XEnvoyPeerMetadata);

@@ -174,7 +174,6 @@ stats! {
         ssl_handshake "ssl.handshake"
         ssl_connection_error "ssl.connection_error"
         ssl_fail_verify_error "ssl.fail_verify_error"
-        ssl_fail_verify_san "ssl.fail_verify_san"
         flow_control_paused "upstream_flow_control_paused_reading_total"
         rq_total "upstream_rq_total"
         rq_completed "upstream_rq_completed"
@@ -190,7 +189,6 @@ stats! {
         rq_retry_success "upstream_rq_retry_success"
         rq_retry_overflow "upstream_rq_retry_overflow"
         rq_retry_limit_exceeded "upstream_rq_retry_limit_exceeded"
-        rq_maintenance_mode "upstream_rq_maintenance_mode"
         membership_change "membership_change"
         update_success "update_success"
         ejections_enforced_total "outlier_detection.ejections_enforced_total"
@@ -248,8 +246,11 @@ impl StatusCounters {
         }
         let text = code.to_string();
         let labels = [("envoy_cluster_name", cluster), ("envoy_response_code", text.as_str())];
-        let counter =
-            telemetry.counter(&format!("cluster.{cluster}.upstream_rq_{text}"), "cluster.upstream_rq", &labels);
+        let counter = telemetry.counter(
+            &format!("cluster.{cluster}.upstream_rq_{text}"),
+            "cluster.upstream_rq",
+            &labels,
+        );
         self.codes.push((code, counter));
         counter
     }

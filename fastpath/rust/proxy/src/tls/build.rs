@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use meshloom_model::Snapshot;
-use meshloom_model::tls::{CertificateSource, DownstreamTls, TlsCertificate, TlsContext, TlsVersion, UpstreamTls};
+use meshloom_model::tls::{
+    CertificateSource, DownstreamTls, TlsCertificate, TlsContext, TlsVersion, UpstreamTls,
+};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -78,7 +80,11 @@ fn secret_name(source: &CertificateSource, snapshot: &Snapshot) -> String {
     }
 }
 
-fn verifier(context: &TlsContext, snapshot: &Snapshot, required: bool) -> Result<Option<PeerVerifier>, String> {
+fn verifier(
+    context: &TlsContext,
+    snapshot: &Snapshot,
+    required: bool,
+) -> Result<Option<PeerVerifier>, String> {
     let Some(source) = &context.validation else { return Ok(None) };
     let rules = snapshot.validation(source).ok_or("TLS: the validation context has not arrived")?;
     PeerVerifier::new(rules.into_owned(), required).map(Some)
@@ -105,7 +111,8 @@ pub(super) fn server_config(
         }
         None => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(ByServerName { keys, require_sni: tls.require_sni }));
+    let mut config =
+        builder.with_cert_resolver(Arc::new(ByServerName { keys, require_sni: tls.require_sni }));
     config.alpn_protocols = tls.common.alpn.iter().map(|name| name.to_vec()).collect();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     if tls.disable_resumption {

@@ -12,10 +12,10 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
-use super::verifier::PeerVerifier;
-use super::{PeerIdentity, TlsSession};
 use super::build::{client_config, server_config};
 use super::identity::first_uri;
+use super::verifier::PeerVerifier;
+use super::{PeerIdentity, TlsSession};
 use crate::upstream::Host;
 
 /// How to speak TLS with the endpoints of a cluster.
@@ -46,7 +46,8 @@ impl ClientTls {
                 meshloom_model::Address::Unix(_) => "localhost".to_owned(),
             },
         };
-        let name = ServerName::try_from(name.clone()).map_err(|_| format!("TLS: {name:?} is not a server name"))?;
+        let name =
+            ServerName::try_from(name.clone()).map_err(|_| format!("TLS: {name:?} is not a server name"))?;
         UnbufferedClientConnection::new(Arc::clone(config), name)
             .map(TlsSession::client)
             .map_err(|error| format!("TLS: {error}"))
@@ -86,7 +87,8 @@ impl<'s> TlsContexts<'s> {
         let DownstreamTransport::Tls(spec) = transport else { return None };
         match server_config(spec, self.snapshot) {
             Ok((config, verifier)) => {
-                let chain = spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
+                let chain =
+                    spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
                 let local_uri = chain.and_then(|certificate| first_uri(&certificate.chain));
                 Some(ServerTls { config: Arc::new(config), verifier, local_uri })
             }

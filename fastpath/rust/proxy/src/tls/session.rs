@@ -35,11 +35,23 @@ pub(crate) struct TlsSession {
 
 impl TlsSession {
     pub(crate) fn server(connection: UnbufferedServerConnection) -> Self {
-        Self { side: Side::Server(connection), held: Vec::new(), preloaded: false, peer_closed: false, failed: false }
+        Self {
+            side: Side::Server(connection),
+            held: Vec::new(),
+            preloaded: false,
+            peer_closed: false,
+            failed: false,
+        }
     }
 
     pub(crate) fn client(connection: UnbufferedClientConnection) -> Self {
-        Self { side: Side::Client(connection), held: Vec::new(), preloaded: false, peer_closed: false, failed: false }
+        Self {
+            side: Side::Client(connection),
+            held: Vec::new(),
+            preloaded: false,
+            peer_closed: false,
+            failed: false,
+        }
     }
 
     /// Hands over ciphertext that was read before the session began.
@@ -84,13 +96,6 @@ impl TlsSession {
     /// The peer has said close_notify.
     pub(crate) fn peer_closed(&self) -> bool {
         self.peer_closed
-    }
-
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        match &self.side {
-            Side::Server(connection) => connection.alpn_protocol(),
-            Side::Client(connection) => connection.alpn_protocol(),
-        }
     }
 
     pub(crate) fn version(&self) -> Option<rustls::ProtocolVersion> {
@@ -253,14 +258,12 @@ fn step<Data>(
             }
             failed.map_or(Ok(Progress::Plain(written)), Err)
         }
-        Ok(ConnectionState::EncodeTlsData(mut data)) => {
-            append(out, |room| match data.encode(room) {
-                Ok(n) => Ok(n),
-                Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                Err(EncodeError::AlreadyEncoded) => Err(None),
-            })
-            .map(|()| Progress::Again)
-        }
+        Ok(ConnectionState::EncodeTlsData(mut data)) => append(out, |room| match data.encode(room) {
+            Ok(n) => Ok(n),
+            Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
+            Err(EncodeError::AlreadyEncoded) => Err(None),
+        })
+        .map(|()| Progress::Again),
         Ok(ConnectionState::TransmitTlsData(data)) => {
             data.done();
             Ok(Progress::Again)

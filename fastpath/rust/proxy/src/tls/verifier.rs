@@ -6,11 +6,17 @@ use aws_lc_rs::digest::{SHA256, digest};
 use meshloom_model::matcher::StringMatcher;
 use meshloom_model::tls::{SanKind, SanMatcher, ValidationContext};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{WebPkiSupportedAlgorithms, aws_lc_rs as backend, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    WebPkiSupportedAlgorithms, aws_lc_rs as backend, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme};
-use webpki::{CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
+};
+use webpki::{
+    CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
+};
 
 /// Why a certificate does not pass, beyond what webpki says.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +85,8 @@ impl PeerVerifier {
     pub(super) fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
         // In a strict handshake it has passed already.
-        !self.rules.accept_untrusted || self.verify(first, rest, UnixTime::now(), KeyUsage::client_auth()).is_ok()
+        !self.rules.accept_untrusted
+            || self.verify(first, rest, UnixTime::now(), KeyUsage::client_auth()).is_ok()
     }
 
     fn verify(
@@ -117,7 +124,15 @@ impl PeerVerifier {
             };
             options.with_depth(depth).with_status_policy(webpki::UnknownStatusPolicy::Allow).build()
         });
-        cert.verify_for_usage(self.algorithms.all, &self.anchors, intermediates, now, usage, revocation, None)?;
+        cert.verify_for_usage(
+            self.algorithms.all,
+            &self.anchors,
+            intermediates,
+            now,
+            usage,
+            revocation,
+            None,
+        )?;
         Ok(())
     }
 
@@ -173,9 +188,13 @@ fn dns_fits(name: &str, matcher: &StringMatcher) -> bool {
     if matcher.matches(lower.as_bytes()) || matcher.matches(name.as_bytes()) {
         return true;
     }
-    let (StringMatcher::Exact(wanted), Some(parent)) = (matcher, lower.strip_prefix("*.")) else { return false };
+    let (StringMatcher::Exact(wanted), Some(parent)) = (matcher, lower.strip_prefix("*.")) else {
+        return false;
+    };
     let dot = wanted.iter().position(|byte| *byte == b'.');
-    dot.is_some_and(|dot| dot > 0 && wanted.get(dot + 1..).is_some_and(|rest| rest.eq_ignore_ascii_case(parent.as_bytes())))
+    dot.is_some_and(|dot| {
+        dot > 0 && wanted.get(dot + 1..).is_some_and(|rest| rest.eq_ignore_ascii_case(parent.as_bytes()))
+    })
 }
 
 fn translate(error: webpki::Error) -> Error {

@@ -294,4 +294,3 @@ impl Transport {
 
 /// A send buffer up to this size is kept with its connection for the next time.
 const KEEP_PENDING: usize = 4096;
-

@@ -7,14 +7,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use meshloom_model::Address;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
 
-/// A connection that has been asked for.
-#[derive(Debug)]
-pub(crate) struct Connecting {
-    pub(crate) fd: OwnedFd,
-    /// Already connected: Unix sockets, and sometimes loopback.
-    pub(crate) done: bool,
-}
-
 /// Why a connection could not even be asked for.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SocketError {
@@ -24,8 +16,9 @@ pub(crate) enum SocketError {
     Connect(io::Error),
 }
 
-/// Starts a non-blocking connection to `to`, from `source` when given.
-pub(crate) fn connect(to: &Address, source: Option<SocketAddr>) -> Result<Connecting, SocketError> {
+/// Starts a non-blocking connection to `to`, from `source` when given. The socket gets writable when it is made or has
+/// failed.
+pub(crate) fn connect(to: &Address, source: Option<SocketAddr>) -> Result<OwnedFd, SocketError> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let make = |family, protocol| {
         rustix::net::socket_with(family, SocketType::STREAM, flags, protocol)
@@ -40,14 +33,14 @@ pub(crate) fn connect(to: &Address, source: Option<SocketAddr>) -> Result<Connec
             if let Some(source) = source {
                 rustix::net::bind(&fd, &source).map_err(|errno| SocketError::Connect(errno.into()))?;
             }
-            let done = settle(rustix::net::connect(&fd, address))?;
-            Ok(Connecting { fd, done })
+            settle(rustix::net::connect(&fd, address))?;
+            Ok(fd)
         }
         Address::Unix(path) => {
             let fd = make(AddressFamily::UNIX, None)?;
             let address = unix_address(path).map_err(|errno| SocketError::Connect(errno.into()))?;
-            let done = settle(rustix::net::connect(&fd, &address))?;
-            Ok(Connecting { fd, done })
+            settle(rustix::net::connect(&fd, &address))?;
+            Ok(fd)
         }
     }
 }
@@ -60,10 +53,9 @@ fn unix_address(path: &std::path::Path) -> rustix::io::Result<SocketAddrUnix> {
     }
 }
 
-fn settle(result: rustix::io::Result<()>) -> Result<bool, SocketError> {
+fn settle(result: rustix::io::Result<()>) -> Result<(), SocketError> {
     match result {
-        Ok(()) => Ok(true),
-        Err(rustix::io::Errno::INPROGRESS) => Ok(false),
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(()),
         Err(errno) => Err(SocketError::Connect(errno.into())),
     }
 }

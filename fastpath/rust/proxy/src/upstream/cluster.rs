@@ -54,10 +54,6 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn hosts(&self) -> &[Rc<Host>] {
-        &self.hosts
-    }
-
     pub(crate) fn breakers(&mut self, priority: ResourcePriority) -> &mut Breakers {
         let [default, high] = &mut self.breakers;
         match priority {
@@ -84,7 +80,13 @@ impl Cluster {
     }
 
     /// Takes note of how an attempt ended.
-    pub(crate) fn observe(&mut self, host: &Host, outcome: meshloom_balance::Outcome, now: Instant, rng: &mut Rng) {
+    pub(crate) fn observe(
+        &mut self,
+        host: &Host,
+        outcome: meshloom_balance::Outcome,
+        now: Instant,
+        rng: &mut Rng,
+    ) {
         use meshloom_balance::{Detector, Ejection};
         let Some(outlier) = &mut self.outlier else { return };
         if host.removed.get() {
@@ -124,11 +126,6 @@ impl Cluster {
         self.stats.membership_healthy.set(self.balancer.available() as u64);
     }
 
-    /// Is the endpoint out of the rotation?
-    pub(crate) fn is_ejected(&self, host: &Host) -> bool {
-        self.outlier.as_ref().is_some_and(|outlier| outlier.is_ejected(EndpointIndex::new(host.index.get())))
-    }
-
     /// Takes a changed configuration. Gives the hosts that are gone, or whose connections may not be used any more.
     fn update(
         &mut self,
@@ -158,6 +155,7 @@ impl Cluster {
             return Vec::new();
         }
         self.endpoints = endpoints.cloned();
+        self.stats.update_success.inc();
         self.replace_hosts(id, endpoints, contexts, cx)
     }
 
@@ -176,7 +174,8 @@ impl Cluster {
         for (index, endpoint) in (0u32..).zip(list) {
             let tls = contexts.client(&self.spec, endpoint);
             // Same address, same way to speak: the pool goes on. Labels and weights may have changed.
-            let kept = old.remove(&endpoint.address).filter(|host| host.tls.borrow().is_some() == tls.is_some());
+            let kept =
+                old.remove(&endpoint.address).filter(|host| host.tls.borrow().is_some() == tls.is_some());
             previous.push(kept.as_ref().map(|host| EndpointIndex::new(host.index.get())));
             let host = match kept {
                 Some(host) => {
@@ -203,9 +202,19 @@ impl Cluster {
         gone
     }
 
-    fn rebalance(&mut self, endpoints: Option<&Endpoints>, views: Vec<EndpointView>, cx: &mut UpdateContext<'_>) {
+    fn rebalance(
+        &mut self,
+        endpoints: Option<&Endpoints>,
+        views: Vec<EndpointView>,
+        cx: &mut UpdateContext<'_>,
+    ) {
         let localities = endpoints
-            .map(|all| all.localities.iter().map(|group| LocalityView { weight: group.weight.unwrap_or(0) }).collect())
+            .map(|all| {
+                all.localities
+                    .iter()
+                    .map(|group| LocalityView { weight: group.weight.unwrap_or(0) })
+                    .collect()
+            })
             .unwrap_or_default();
         let degraded = views.iter().filter(|view| view.health == Health::Degraded).count();
         self.balancer = Balancer::new(settings(&self.spec, endpoints), views, localities, cx.rng);

@@ -27,7 +27,12 @@ enum Stop {
 
 impl Engine {
     /// Reads what the upstream answers to an exchange.
-    pub(crate) fn response_input(&mut self, token: Token, upstream: &mut Upstream, exchange_token: Token) -> UpstreamFate {
+    pub(crate) fn response_input(
+        &mut self,
+        token: Token,
+        upstream: &mut Upstream,
+        exchange_token: Token,
+    ) -> UpstreamFate {
         let Some(mut exchange) = self.exchanges.take(exchange_token) else { return UpstreamFate::Close };
         let downstream = exchange.downstream;
         let Some(mut down) = self.downs.take(downstream) else {
@@ -239,7 +244,12 @@ impl Engine {
     }
 
     /// The upstream has closed its side.
-    fn response_ended(&mut self, upstream: &mut Upstream, exchange: &mut Exchange, _down: &mut Downstream) -> Stop {
+    fn response_ended(
+        &mut self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        _down: &mut Downstream,
+    ) -> Stop {
         upstream.http.keep_alive = false;
         let _ = exchange;
         if let UpstreamPhase::Body(decoder) = &mut upstream.http.phase {
@@ -249,7 +259,9 @@ impl Engine {
             };
         }
         match &upstream.http.phase {
-            UpstreamPhase::Head if upstream.http.began && upstream.http.interim == 0 && !upstream.http.held.is_empty() => {
+            UpstreamPhase::Head
+                if upstream.http.began && upstream.http.interim == 0 && !upstream.http.held.is_empty() =>
+            {
                 self.protocol_error(upstream, DecodeError::Truncated)
             }
             _ => Stop::Fail(Failure::Terminated),

@@ -1,6 +1,7 @@
 //! Connections to upstreams: clusters, their endpoints, and the pools of connections to each.
 
 mod cluster;
+mod connect;
 mod connection;
 mod events;
 mod host;

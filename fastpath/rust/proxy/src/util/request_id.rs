@@ -1,17 +1,6 @@
-//! x-request-id: a UUIDv4 whose fifteenth character says whether the request is traced, as Envoy writes it.
+//! x-request-id: a UUIDv4. Its fifteenth character says whether the request is traced, as Envoy writes it: `4`, it is not.
 
 use super::Rng;
-
-/// Why a request is traced, as the id carries it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TraceReason {
-    NotTraced,
-    Sampled,
-    ServerForced,
-    ClientForced,
-}
-
-const TRACE_POSITION: usize = 14;
 
 /// A fresh id, not traced.
 pub(crate) fn new_request_id(rng: &mut Rng) -> [u8; 36] {
@@ -34,21 +23,6 @@ pub(crate) fn new_request_id(rng: &mut Rng) -> [u8; 36] {
     id
 }
 
-/// Writes the trace decision into an id. Ids of another shape are left as they are.
-pub(crate) fn set_trace_reason(id: &mut [u8], reason: TraceReason) {
-    if id.len() != 36 {
-        return;
-    }
-    if let Some(byte) = id.get_mut(TRACE_POSITION) {
-        *byte = match reason {
-            TraceReason::NotTraced => b'4',
-            TraceReason::Sampled => b'9',
-            TraceReason::ServerForced => b'a',
-            TraceReason::ClientForced => b'b',
-        };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -66,15 +40,5 @@ mod tests {
             assert!(b"89ab".contains(&id[19]));
         }
         assert_ne!(new_request_id(&mut rng), new_request_id(&mut rng));
-    }
-
-    #[test]
-    fn the_trace_decision_is_one_character() {
-        let mut id = new_request_id(&mut Rng::from_entropy());
-        set_trace_reason(&mut id, TraceReason::Sampled);
-        assert_eq!(id[14], b'9');
-        let mut other = *b"mine";
-        set_trace_reason(&mut other, TraceReason::Sampled);
-        assert_eq!(&other, b"mine");
     }
 }

@@ -1,0 +1,198 @@
+//! Making connections to upstreams: the socket, then TLS.
+
+use std::rc::Rc;
+
+use meshloom_balance::Resource;
+use meshloom_model::route::ResourcePriority;
+use meshloom_wire::http1::Limits;
+
+use super::{Host, ResponseReader, Upstream, UpstreamFate, UpstreamState, bump};
+use crate::codec::Sender;
+use crate::engine::Engine;
+use crate::reactor::{Millis, Token};
+use crate::reply::Failure;
+use crate::tls::TlsSession;
+use crate::transport::{Read, SocketError, Transport, TransportError, connect, local_address, take_error};
+
+impl Engine {
+    /// Asks for a connection to a host. `state` is `Connecting`, or `Tunnel` for a TCP session.
+    pub(crate) fn open_connection(
+        &mut self,
+        host: &Rc<Host>,
+        state: UpstreamState,
+    ) -> Result<Token, Failure> {
+        let Some(cluster) = self.clusters.get_mut(host.cluster) else {
+            return Err(Failure::Internal("no cluster"));
+        };
+        let timeout = cluster.spec.connect_timeout;
+        let limits = Limits::with_head(
+            cluster.spec.http.max_response_headers_bytes,
+            u16::try_from(cluster.spec.http.max_response_headers).unwrap_or(u16::MAX),
+        );
+        let stats = cluster.stats;
+        let fd = match connect(&host.address, None) {
+            Ok(fd) => fd,
+            Err(SocketError::Create(error) | SocketError::Connect(error)) => {
+                stats.cx_connect_fail.inc();
+                let reason = format!("immediate connect error: {}", describe(&error));
+                return Err(Failure::ConnectFailed { reason: reason.into() });
+            }
+        };
+        // A count for those that come after: the caller has seen whether there is room.
+        let counted = cluster.breakers(ResourcePriority::Default).acquire(Resource::Connections).is_ok();
+        stats.cx_total.inc();
+        stats.cx_http1_total.inc();
+        stats.cx_active.add(1);
+        bump(&host.connections, true);
+        let upstream = Box::new(Upstream {
+            io: Transport::new(fd),
+            host: Rc::clone(host),
+            state,
+            connecting: true,
+            counted_connection: counted,
+            deadline: self.now().after(timeout),
+            opened: self.now(),
+            id: self.connection_id(),
+            local: local_address_unset(),
+            served: 0,
+            http: ResponseReader::default(),
+            sender: Sender::Nothing,
+            limits,
+            paused: false,
+            broken: false,
+        });
+        let Some(token) = self.ups.reserve() else { return Err(Failure::Internal("too many connections")) };
+        if let Err(error) = self.poller.add(upstream.io.fd(), token) {
+            self.ups.remove(token);
+            self.count_closed(&upstream, false);
+            return Err(Failure::ConnectFailed { reason: describe(&error).into() });
+        }
+        self.settle_upstream_kept(token, upstream);
+        Ok(token)
+    }
+
+    /// The connection attempt has come to an end.
+    pub(super) fn connected(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        if let Err(error) = take_error(upstream.io.fd()) {
+            if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                cluster.stats.cx_connect_fail.inc();
+            }
+            let reason = format!("delayed connect error: {}", describe(&error));
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() });
+        }
+        upstream.connecting = false;
+        upstream.local = local_address(upstream.io.fd());
+        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+            cluster.stats.cx_connect_ms.record(self.now().since(upstream.opened));
+        }
+        let tls = upstream.host.tls.borrow().clone();
+        match tls {
+            None => self.upstream_ready(token, upstream),
+            Some(tls) => {
+                let session = tls.connect(&upstream.host);
+                match session {
+                    Ok(session) => self.start_upstream_tls(token, upstream, session),
+                    Err(reason) => {
+                        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                            cluster.stats.ssl_connection_error.inc();
+                        }
+                        UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() })
+                    }
+                }
+            }
+        }
+    }
+
+    fn start_upstream_tls(
+        &mut self,
+        token: Token,
+        upstream: &mut Upstream,
+        session: TlsSession,
+    ) -> UpstreamFate {
+        if upstream.state == UpstreamState::Connecting {
+            upstream.state = UpstreamState::Handshaking;
+        }
+        if let Err(error) = upstream.io.start_client_tls(session) {
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: error.to_string().into() });
+        }
+        self.upstream_handshake(token, upstream)
+    }
+
+    pub(super) fn upstream_handshake(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        let Some(mut buffers) = self.buffers.take() else { return UpstreamFate::Close };
+        let read = upstream.io.read(&mut buffers);
+        if let Read::Data(n) = read {
+            upstream.http.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
+        }
+        self.buffers = Some(buffers);
+        let failure = match read {
+            Read::Data(_) | Read::Blocked => None,
+            Read::End => Some("TLS: the peer closed during the handshake".to_owned()),
+            Read::Failed(error) => {
+                let certificate = error.is_certificate();
+                if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                    if certificate {
+                        cluster.stats.ssl_fail_verify_error.inc();
+                    }
+                }
+                Some(error.to_string())
+            }
+        };
+        if let Some(reason) = failure {
+            if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+                cluster.stats.ssl_connection_error.inc();
+            }
+            return UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() });
+        }
+        if upstream.io.is_handshaking() {
+            return UpstreamFate::Keep;
+        }
+        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+            cluster.stats.ssl_handshake.inc();
+        }
+        let checked = upstream.host.tls.borrow().as_ref().is_some_and(|tls| tls.is_checked());
+        if checked && upstream.host.principal.borrow().is_none() {
+            let chain = upstream.io.tls().map(TlsSession::peer_certificates).unwrap_or_default();
+            let principal = crate::tls::PeerIdentity::read(chain).and_then(|peer| peer.spiffe());
+            upstream.host.principal.replace(principal);
+        }
+        self.upstream_ready(token, upstream)
+    }
+
+    /// The connection can carry bytes.
+    fn upstream_ready(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        upstream.deadline = Millis::NEVER;
+        match upstream.state {
+            UpstreamState::Tunnel(downstream) => {
+                self.run_soon(downstream);
+                self.tcp_from_upstream(token, upstream, downstream)
+            }
+            _ => {
+                self.serve_waiting(token, upstream);
+                UpstreamFate::Keep
+            }
+        }
+    }
+}
+
+fn local_address_unset() -> std::net::SocketAddr {
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0)
+}
+
+/// The system's words for an error, without its number.
+fn describe(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
+}
+
+impl TransportError {
+    /// Did the peer's certificate not pass?
+    pub(crate) fn is_certificate(&self) -> bool {
+        matches!(
+            self,
+            Self::Tls(crate::tls::TlsError::Protocol(
+                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
+            ))
+        )
+    }
+}
