@@ -62,7 +62,8 @@ format: setup ## format Rust and Python
 
 test: setup peers ## every test
 	cargo test --workspace --locked --quiet
-	pytest -q -n 2 --dist loadgroup
+	pytest -q -n 2 --dist loadfile --ignore tests/e2e
+	pytest -q tests/e2e # whole meshes, one at a time
 
 bench: setup peers ## micro-benchmarks; bench/README.md names the others
 	pytest -q bench --benchmark-only

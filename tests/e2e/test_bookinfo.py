@@ -15,7 +15,6 @@ from tests.e2e.mesh import ROOT, Answer, UpMesh, eventually, up
 from tests.support.shared import shared_data
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
-pytestmark = pytest.mark.xdist_group("mesh")
 
 JASON = {"cookie": "session=jason"}
 REVIEWS = "/api/v1/products/0/reviews"

@@ -7,12 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.mesh import assert_gone, eventually, run_meshloom
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
-pytestmark = pytest.mark.xdist_group("mesh")
 
 KEYS = {
     "canary": {"firefox", "chrome"},

@@ -12,7 +12,6 @@ from tests.e2e.mesh import UpMesh, eventually, up
 from tests.e2e.test_up import CONFIG, PROGRAM, SETTINGS, deployment
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
-pytestmark = pytest.mark.xdist_group("mesh")
 
 STRICT = """
 ---

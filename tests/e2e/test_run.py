@@ -15,7 +15,6 @@ from tests.e2e.mesh import UpMesh, assert_gone, eventually, up
 from tests.support.envoy import envoy_binary
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
-pytestmark = pytest.mark.xdist_group("mesh")
 
 HELLO = """
 apiVersion: v1

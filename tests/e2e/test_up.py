@@ -12,7 +12,6 @@ import pytest
 from tests.e2e.mesh import UpMesh, eventually, run_meshloom, up
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
-pytestmark = pytest.mark.xdist_group("mesh")
 
 CONFIG = """
 apiVersion: v1
