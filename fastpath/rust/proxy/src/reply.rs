@@ -80,23 +80,15 @@ impl Failure {
 
     fn reply(&self) -> LocalReply {
         use ResponseFlag as Flag;
+        let refused = Some(Flag::DownstreamProtocolError);
         match self {
             Self::BadRequest(error) => bad_request(*error),
-            Self::LowVersion => plain(426, "", Some(Flag::DownstreamProtocolError), "low_version"),
-            Self::HeadTimeout => plain(
-                408,
-                "request header timeout",
-                Some(Flag::DownstreamProtocolError),
-                "request_header_timeout",
-            ),
-            Self::RequestTimeout => {
-                plain(408, "request timeout", Some(Flag::DownstreamProtocolError), "request_overall_timeout")
-            }
+            Self::LowVersion => plain(426, "", refused, "low_version"),
+            Self::HeadTimeout => plain(408, "request header timeout", refused, "request_header_timeout"),
+            Self::RequestTimeout => plain(408, "request timeout", refused, "request_overall_timeout"),
             Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
             Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
-            Self::UnderscoreRejected => {
-                plain(400, "Bad Request", Some(Flag::DownstreamProtocolError), "http1.unexpected_underscore")
-            }
+            Self::UnderscoreRejected => plain(400, "Bad Request", refused, "http1.unexpected_underscore"),
             Self::MissingHost => plain(400, "", None, "missing_host_header"),
             Self::NoRoute => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),
             Self::ClusterNotFound { status } => {
@@ -118,15 +110,8 @@ impl Failure {
             Self::UpstreamProtocol(_) => {
                 before_headers(502, Flag::UpstreamProtocolError, "protocol error", "")
             }
-            Self::ResponseTimeout => {
-                plain(504, "upstream request timeout", Some(Flag::UpstreamRequestTimeout), "response_timeout")
-            }
-            Self::PerTryTimeout => plain(
-                504,
-                "upstream request timeout",
-                Some(Flag::UpstreamRequestTimeout),
-                "upstream_per_try_timeout",
-            ),
+            Self::ResponseTimeout => timed_out("response_timeout"),
+            Self::PerTryTimeout => timed_out("upstream_per_try_timeout"),
             Self::StreamIdle { requesting } => {
                 let status = if *requesting { 408 } else { 504 };
                 plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")
@@ -134,11 +119,7 @@ impl Failure {
             Self::MaxDuration => {
                 plain(504, "downstream duration timeout", Some(Flag::DurationTimeout), "max_duration_timeout")
             }
-            Self::FaultAbort { status, grpc } => {
-                let reply =
-                    plain(*status, "fault filter abort", Some(Flag::FaultInjected), "fault_filter_abort");
-                LocalReply { grpc_status: grpc.unwrap_or(reply.grpc_status), ..reply }
-            }
+            Self::FaultAbort { status, grpc } => aborted(*status, *grpc),
             Self::Internal(details) => plain(500, "", None, *details),
         }
     }
@@ -166,6 +147,15 @@ fn plain(
     details: impl Into<Cow<'static, str>>,
 ) -> LocalReply {
     LocalReply { status, body: body.into(), flag, details: details.into(), grpc_status: grpc_status(status) }
+}
+
+fn timed_out(details: &'static str) -> LocalReply {
+    plain(504, "upstream request timeout", Some(ResponseFlag::UpstreamRequestTimeout), details)
+}
+
+fn aborted(status: u16, grpc: Option<u32>) -> LocalReply {
+    let reply = plain(status, "fault filter abort", Some(ResponseFlag::FaultInjected), "fault_filter_abort");
+    LocalReply { grpc_status: grpc.unwrap_or(reply.grpc_status), ..reply }
 }
 
 /// Codec errors are told by the status's name.

@@ -7,7 +7,7 @@ use meshloom_model::matcher::{HeaderName, RequestHead};
 use meshloom_model::template::{
     AddressPart, Command, GrpcStatusFormat, PathPart, PathSource, Point, TimeFormat, TlsField, Values,
 };
-use meshloom_wire::http1::{KnownHeader, Version};
+use meshloom_wire::http1::KnownHeader;
 
 use super::Exchange;
 use crate::reactor::Clock;
@@ -174,25 +174,17 @@ impl<'x> ExchangeValues<'x> {
 
 impl Values for ExchangeValues<'_> {
     fn write(&self, command: &Command, out: &mut Vec<u8>) -> bool {
-        let exchange = self.exchange;
-        let (times, outcome, info) = (&exchange.times, &exchange.outcome, &exchange.info);
+        let outcome = &self.exchange.outcome;
         match command {
-            Command::StartTime(format) => self.time(format, self.clock.wall_at(times.start), out),
-            Command::EmitTime(format) => self.time(format, self.clock.wall(), out),
-            Command::Protocol => text(
-                Some(match exchange.request.version {
-                    Version::Http10 => b"HTTP/1.0",
-                    Version::Http11 => b"HTTP/1.1",
-                }),
-                out,
-            ),
-            Command::UpstreamProtocol => text(times.upstream_begin.map(|_| &b"HTTP/1.1"[..]), out),
+            Command::Protocol => text(Some(self.exchange.request.version.as_str().as_bytes()), out),
+            Command::UpstreamProtocol => {
+                text(self.exchange.times.upstream_begin.map(|_| &b"HTTP/1.1"[..]), out)
+            }
             Command::ResponseCodeDetails { allow_whitespace } => {
                 let details = outcome.details.as_ref();
                 let shown = if *allow_whitespace { details.to_owned() } else { details.replace(' ', "_") };
-                text(Some(shown.as_bytes()).filter(|shown| !shown.is_empty()), out)
+                text(Some(shown.as_bytes()), out)
             }
-            Command::ConnectionTerminationDetails | Command::DownstreamTransportFailureReason => false,
             Command::ResponseFlags { long } => {
                 match outcome.flags.is_empty() {
                     true => out.push(b'-'),
@@ -200,31 +192,64 @@ impl Values for ExchangeValues<'_> {
                 }
                 true
             }
-            Command::Duration => self.span(Some(times.response_end.unwrap_or(self.clock.instant())), out),
-            Command::RequestDuration => self.span(times.request_end, out),
-            Command::RequestTxDuration => self.span(times.upstream_end, out),
-            Command::ResponseDuration => self.span(times.response_begin, out),
-            Command::ResponseTxDuration => number(
-                times
-                    .response_begin
-                    .zip(times.response_end)
-                    .map(|(from, to)| ms(to.saturating_duration_since(from))),
-                out,
-            ),
-            Command::CommonDuration { from, to, unit_nanos } => {
-                let span = self
-                    .point(*from)
-                    .zip(self.point(*to))
-                    .map(|(from, to)| to.saturating_duration_since(from));
-                let unit = u128::from((*unit_nanos).max(1));
-                number(span.map(|span| u64::try_from(span.as_nanos() / unit).unwrap_or(u64::MAX)), out)
-            }
-            Command::DownstreamHandshakeDuration | Command::Trailer(..) | Command::UpstreamTls(_) => false,
             Command::Request(first, second) => self.request(first, second.as_ref(), out),
             Command::Response(first, second) => self.response(first, second.as_ref(), out),
             Command::Path { part, source } => self.path(*part, *source, out),
             Command::QueryParam(name) => self.query_param(name, out),
             Command::GrpcStatus(format) => self.grpc_status(*format, out),
+            Command::StreamId => text(self.exchange.request.fields.get(KnownHeader::XRequestId), out),
+            Command::Hostname => text(Some(self.local.hostname.as_bytes()), out),
+            Command::Environment(name) => {
+                text(self.local.environment.get(&**name).map(|value| value.as_bytes()), out)
+            }
+            Command::LocalReplyBody => text(Some(outcome.local_body.as_bytes()), out),
+            // What this release does not know of an exchange.
+            Command::ConnectionTerminationDetails
+            | Command::DownstreamTransportFailureReason
+            | Command::DownstreamHandshakeDuration
+            | Command::Trailer(..)
+            | Command::UpstreamTls(_)
+            | Command::ClusterMetadata(_)
+            | Command::UpstreamMetadata(_) => false,
+            other => self
+                .timing(other, out)
+                .or_else(|| self.place(other, out))
+                .unwrap_or_else(|| self.number_of(other, out)),
+        }
+    }
+}
+
+impl ExchangeValues<'_> {
+    /// Commands about time; `None` for all others.
+    fn timing(&self, command: &Command, out: &mut Vec<u8>) -> Option<bool> {
+        let times = &self.exchange.times;
+        let between = |from: Option<Instant>, to: Option<Instant>| {
+            from.zip(to).map(|(from, to)| to.saturating_duration_since(from))
+        };
+        Some(match command {
+            Command::StartTime(format) => self.time(format, self.clock.wall_at(times.start), out),
+            Command::EmitTime(format) => self.time(format, self.clock.wall(), out),
+            Command::Duration => self.span(Some(times.response_end.unwrap_or(self.clock.instant())), out),
+            Command::RequestDuration => self.span(times.request_end, out),
+            Command::RequestTxDuration => self.span(times.upstream_end, out),
+            Command::ResponseDuration => self.span(times.response_begin, out),
+            Command::ResponseTxDuration => {
+                number(between(times.response_begin, times.response_end).map(ms), out)
+            }
+            Command::CommonDuration { from, to, unit_nanos } => {
+                let unit = u128::from((*unit_nanos).max(1));
+                let units = |span: Duration| u64::try_from(span.as_nanos() / unit).unwrap_or(u64::MAX);
+                number(between(self.point(*from), self.point(*to)).map(units), out)
+            }
+            _ => return None,
+        })
+    }
+
+    /// Commands about where the request came from and went to; `None` for all others.
+    fn place(&self, command: &Command, out: &mut Vec<u8>) -> Option<bool> {
+        let (outcome, info) = (&self.exchange.outcome, &self.exchange.info);
+        let route = self.exchange.route.as_deref();
+        Some(match command {
             Command::UpstreamHost(part) | Command::UpstreamRemoteAddress(part) => {
                 self.upstream_host(*part, out)
             }
@@ -236,26 +261,17 @@ impl Values for ExchangeValues<'_> {
                 text(reason.as_deref().map(str::as_bytes), out)
             }
             Command::DownstreamTls(field) => self.downstream_tls(*field, out),
-            Command::DownstreamRemoteAddress(part) => address(Some(exchange.client.address), *part, out),
+            Command::DownstreamRemoteAddress(part) => address(Some(self.exchange.client.address), *part, out),
             Command::DownstreamDirectRemoteAddress(part) => address(Some(info.remote), *part, out),
             Command::DownstreamLocalAddress(part) => address(Some(info.local), *part, out),
             Command::RequestedServerName => {
                 text(info.server_name.borrow().as_deref().map(str::as_bytes), out)
             }
-            Command::StreamId => text(exchange.request.fields.get(KnownHeader::XRequestId), out),
-            Command::RouteName => text(exchange.route.as_deref().map(|route| route.name.as_bytes()), out),
-            Command::VirtualHostName => {
-                text(exchange.route.as_deref().map(|route| route.virtual_host.as_bytes()), out)
-            }
+            Command::RouteName => text(route.map(|route| route.name.as_bytes()), out),
+            Command::VirtualHostName => text(route.map(|route| route.virtual_host.as_bytes()), out),
             Command::FilterChainName => text(Some(info.chain_name.borrow().as_bytes()), out),
-            Command::Hostname => text(Some(self.local.hostname.as_bytes()), out),
-            Command::Environment(name) => {
-                text(self.local.environment.get(&**name).map(|value| value.as_bytes()), out)
-            }
-            Command::LocalReplyBody => text(Some(outcome.local_body.as_bytes()), out),
-            Command::ClusterMetadata(_) | Command::UpstreamMetadata(_) => false,
-            counted => self.number_of(counted, out),
-        }
+            _ => return None,
+        })
     }
 }
 
