@@ -33,7 +33,7 @@ READ_OTHERWISE: dict[str, str] = {}
 
 @cache
 def read_names() -> frozenset[str]:
-    """Every attribute that a reader names; by text, as CPython 3.11 fails to parse now and then (gh-106905)."""
+    """Every attribute that a reader names; by text, as CPython 3.11 at times fails to parse (gh-106905)."""
     return frozenset(name for path in READERS for name in ATTRIBUTE.findall(path.read_text()))
 
 
