@@ -19,8 +19,11 @@ def both(folder: Path, wanted: int) -> tuple[list[str], list[str]]:
     """What meshproxy.log and envoy.log say once they have that many lines, wanted differences left out."""
     logs = [folder / f"{kind}.log" for kind in KINDS]
     deadline = time.monotonic() + LOG_SECONDS
-    while time.monotonic() < deadline and any(len(lines(log)) < wanted for log in logs):
+    while True:
+        ours, envoys = (lines(log) for log in logs)
+        enough = min(len(ours), len(envoys)) >= wanted
+        if (enough and comparable(ours) == comparable(envoys)) or time.monotonic() > deadline:
+            break
         time.sleep(0.05)
-    ours, envoys = (lines(log) for log in logs)
-    assert min(len(ours), len(envoys)) >= wanted, f"{len(ours)} and {len(envoys)} of {wanted} lines"
+    assert enough, f"{len(ours)} and {len(envoys)} of {wanted} lines"
     return comparable(ours), comparable(envoys)

@@ -16,8 +16,12 @@ pub(crate) enum Failure {
     HeadTimeout,
     /// The request did not arrive in time.
     RequestTimeout,
-    /// `Upgrade` or CONNECT, which no route here allows.
+    /// `Upgrade`, which no route here allows.
     UpgradeRefused,
+    /// CONNECT, which no route here takes.
+    ConnectRefused,
+    /// The target is no path: `OPTIONS *`.
+    NoPath,
     /// The path cannot be normalised, or has escaped slashes that are not allowed.
     PathRejected,
     /// A header of the request cannot be told apart from another one in some upstreams.
@@ -78,15 +82,28 @@ impl Failure {
         }
     }
 
+    /// What is written down when a response has begun that cannot be finished.
+    pub(crate) fn midway(&self) -> LocalReply {
+        match self {
+            Self::Terminated | Self::UpstreamProtocol(_) => {
+                let details = "upstream_reset_after_response_started{protocol_error}";
+                plain(502, "", Some(ResponseFlag::UpstreamProtocolError), details)
+            }
+            _ => self.reply(),
+        }
+    }
+
     fn reply(&self) -> LocalReply {
         use ResponseFlag as Flag;
         let refused = Some(Flag::DownstreamProtocolError);
         match self {
             Self::BadRequest(error) => bad_request(*error),
-            Self::LowVersion => plain(426, "", refused, "low_version"),
-            Self::HeadTimeout => plain(408, "request header timeout", refused, "request_header_timeout"),
-            Self::RequestTimeout => plain(408, "request timeout", refused, "request_overall_timeout"),
+            Self::LowVersion => plain(426, "Upgrade Required", refused, "low_version"),
+            Self::HeadTimeout => plain(408, "request header timeout", None, "request_header_timeout"),
+            Self::RequestTimeout => plain(408, "request timeout", None, "request_overall_timeout"),
             Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
+            Self::ConnectRefused => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),
+            Self::NoPath => plain(404, "", None, "absolute_path_rejected"),
             Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
             Self::UnderscoreRejected => plain(400, "Bad Request", refused, "http1.unexpected_underscore"),
             Self::MissingHost => plain(400, "", None, "missing_host_header"),
@@ -117,7 +134,7 @@ impl Failure {
                 plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")
             }
             Self::MaxDuration => {
-                plain(504, "downstream duration timeout", Some(Flag::DurationTimeout), "max_duration_timeout")
+                plain(504, "downstream duration timeout", None, "max_duration_timeout")
             }
             Self::FaultAbort { status, grpc } => aborted(*status, *grpc),
             Self::Internal(details) => plain(500, "", None, *details),
@@ -133,6 +150,7 @@ impl Failure {
                 | Self::HeadTimeout
                 | Self::RequestTimeout
                 | Self::UpgradeRefused
+                | Self::ConnectRefused
                 | Self::PathRejected
                 | Self::UnderscoreRejected
                 | Self::MissingHost

@@ -55,7 +55,10 @@ impl Engine {
         if request.version == Version::Http10 && !manager.http1.accept_http_10 {
             return Begun::Fail(Failure::LowVersion);
         }
-        if request.upgrade.is_some() || request.method == Method::Connect {
+        if request.method == Method::Connect {
+            return Begun::Fail(Failure::ConnectRefused);
+        }
+        if request.upgrade.is_some() {
             exchange.chain.stats.rq_ws_on_non_ws_route.inc();
             return Begun::Fail(Failure::UpgradeRefused);
         }
@@ -70,6 +73,9 @@ impl Engine {
             }
         }
         strip_host(exchange, manager.normalization.strip_port, manager.normalization.strip_trailing_dot);
+        if !exchange.request.target().starts_with(b"/") {
+            return Begun::Fail(Failure::NoPath);
+        }
         let outcome = normalize(exchange.request.target(), exchange.chain.paths);
         let redirect = match outcome {
             PathOutcome::Unchanged => None,

@@ -10,7 +10,7 @@ use meshloom_wire::http1::KnownHeader as H;
 use super::{Exchange, RetryConditions};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
-use crate::reactor::Token;
+use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 
 impl Engine {
@@ -30,6 +30,7 @@ impl Engine {
             return self.fail(token, exchange, down, &Failure::ClusterNotFound { status });
         };
         set_limits(exchange, forward);
+        self.touch(exchange);
         set_retries(exchange, forward);
         let external = self.clusters.get(cluster).is_some_and(|cluster| cluster.spec.external);
         self.tell_upstream_peer(exchange, external);
@@ -61,9 +62,7 @@ impl Engine {
 
     /// Something has moved on the stream.
     pub(crate) fn touch(&mut self, exchange: &mut Exchange) {
-        if let Some(limit) = exchange.times.limits.idle {
-            exchange.deadlines.idle = self.now().after(limit);
-        }
+        exchange.deadlines.idle = exchange.times.limits.idle.map_or(Millis::NEVER, |limit| self.now().after(limit));
     }
 }
 

@@ -163,7 +163,10 @@ impl Engine {
         down: &mut Downstream,
         failure: &Failure,
     ) {
-        let reply = failure.reply_after(exchange.tries.made);
+        let reply = match exchange.stage {
+            Stage::Responding => failure.midway(),
+            _ => failure.reply_after(exchange.tries.made),
+        };
         if let Some(flag) = reply.flag {
             exchange.flag(flag);
         }

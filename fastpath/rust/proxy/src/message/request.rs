@@ -76,6 +76,7 @@ impl Request {
         self.target = match (path.is_empty(), head.target.query) {
             (false, None) => path,
             (false, Some(query)) => path.start..query.range().end,
+            _ if head.method == Method::Connect => 0..0,
             // Absolute form without a path: `http://host?query` asks for `/?query`.
             (true, query) => {
                 let query = query.map(|span| span.of(bytes));

@@ -209,8 +209,8 @@ impl Engine {
         };
         match head.kind {
             ResponseKind::Final => {}
-            ResponseKind::Interim if upstream.http.interim < MAX_INTERIM && head.status != 199 => {
-                // 100, 102 and 103 go no further, as with Envoy; the client got its 100 from us.
+            ResponseKind::Interim if upstream.http.interim < MAX_INTERIM => {
+                // They go no further, as with Envoy; the client got its 100 from us.
                 self.headers = headers;
                 upstream.http.interim += 1;
                 return Ok(Some(head.len));
