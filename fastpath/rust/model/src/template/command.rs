@@ -18,7 +18,7 @@ pub enum Command {
     ResponseCode,
     /// Who set the status and why, such as `via_upstream`. Spaces become `_` unless `allow_whitespace`.
     ResponseCodeDetails { allow_whitespace: bool },
-    /// Why the connection was ended by us.
+    /// Why the connection was ended by us. No filter here ends one in Envoy's sense of it, so there is none.
     ConnectionTerminationDetails,
     /// Response flags by short or long name.
     ResponseFlags { long: bool },
@@ -30,8 +30,6 @@ pub enum Command {
     RequestHeadersBytes,
     /// Bytes of the response's head.
     ResponseHeadersBytes,
-    /// Bytes of the response's trailers.
-    ResponseTrailersBytes,
     /// Bytes on the wire from the upstream, framing included.
     UpstreamWireBytesReceived,
     /// Bytes on the wire to the upstream, framing included.
@@ -50,16 +48,12 @@ pub enum Command {
     ResponseDuration,
     /// Milliseconds from the response's first byte from upstream to its last byte sent downstream.
     ResponseTxDuration,
-    /// Milliseconds of the TLS handshake with downstream.
-    DownstreamHandshakeDuration,
     /// The time between two points, in the given number of nanoseconds per unit.
     CommonDuration { from: Point, to: Point, unit_nanos: u32 },
     /// Headers of the request; the second name stands in when the first is absent.
     Request(HeaderName, Option<HeaderName>),
     /// Headers of the response.
     Response(HeaderName, Option<HeaderName>),
-    /// Trailers of the response.
-    Trailer(HeaderName, Option<HeaderName>),
     /// The request's path.
     Path { part: PathPart, source: PathSource },
     /// A parameter of the query.
@@ -82,10 +76,6 @@ pub enum Command {
     UpstreamConnectionId,
     /// Why TLS with the upstream failed.
     UpstreamTransportFailureReason,
-    /// Why TLS with the downstream failed.
-    DownstreamTransportFailureReason,
-    /// A field of the upstream TLS connection.
-    UpstreamTls(TlsField),
     /// A field of the downstream TLS connection.
     DownstreamTls(TlsField),
     /// The client's address: the trusted `x-forwarded-for` entry, or the peer.
@@ -112,10 +102,6 @@ pub enum Command {
     Environment(Box<str>),
     /// The body of a local reply.
     LocalReplyBody,
-    /// A value from the metadata of the upstream's cluster; the path goes down from the filter's name.
-    ClusterMetadata(Box<[Box<str>]>),
-    /// A value from the metadata of the upstream's endpoint.
-    UpstreamMetadata(Box<[Box<str>]>),
 }
 
 /// How `%GRPC_STATUS%` is printed.
@@ -181,39 +167,23 @@ pub enum Point {
     DownstreamTxEnd,
 }
 
-/// A field of a TLS connection.
+/// A field of the downstream TLS connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TlsField {
     /// `TLSv1.3`
     Version,
     /// `TLS_AES_128_GCM_SHA256`
     Cipher,
-    /// Session id in hex.
-    SessionId,
     /// URI names of the peer's certificate, joined by `,`.
     PeerUriSan,
     /// DNS names of the peer's certificate.
     PeerDnsSan,
     /// Subject of the peer's certificate.
     PeerSubject,
-    /// Issuer of the peer's certificate.
-    PeerIssuer,
-    /// Serial number of the peer's certificate in hex.
-    PeerSerial,
     /// SHA-256 of the peer's certificate in hex.
     PeerFingerprint,
-    /// The peer's certificate, URL-encoded PEM.
-    PeerCert,
-    /// Beginning of its validity.
-    PeerCertStart,
-    /// End of its validity.
-    PeerCertEnd,
     /// URI names of our certificate.
     LocalUriSan,
-    /// DNS names of our certificate.
-    LocalDnsSan,
-    /// Subject of our certificate.
-    LocalSubject,
 }
 
 impl Command {
@@ -226,7 +196,6 @@ impl Command {
                 | Self::BytesSent
                 | Self::RequestHeadersBytes
                 | Self::ResponseHeadersBytes
-                | Self::ResponseTrailersBytes
                 | Self::UpstreamWireBytesReceived
                 | Self::UpstreamWireBytesSent
                 | Self::DownstreamWireBytesReceived
@@ -236,7 +205,6 @@ impl Command {
                 | Self::RequestTxDuration
                 | Self::ResponseDuration
                 | Self::ResponseTxDuration
-                | Self::DownstreamHandshakeDuration
                 | Self::CommonDuration { .. }
                 | Self::UpstreamRequestAttemptCount
                 | Self::UpstreamConnectionId

@@ -10,9 +10,12 @@ pub enum InvalidTemplate {
     /// A percent sign that begins no command. Write `%%` for the sign itself.
     #[error("`{0}` is no command; write %% for a percent sign")]
     Malformed(String),
-    /// Not a command of Envoy's format language, or one that is not supported here.
-    #[error("the command %{0}% is not supported")]
+    /// Not a command of Envoy's format language.
+    #[error("%{0}% is not a command that is known")]
     Unknown(String),
+    /// A command of Envoy's format language of which this release knows no value.
+    #[error("%{0}%: this command is not supported yet")]
+    Unsupported(String),
     /// A command that needs something in brackets has nothing, or something it cannot take.
     #[error("the command %{command}% does not take the argument `{argument}`")]
     Argument { command: String, argument: String },
@@ -93,7 +96,18 @@ fn command(name: &str, argument: Option<&str>) -> Result<Command, InvalidTemplat
         };
     }
     let given = argument.unwrap_or_default();
-    with_argument(name, given).unwrap_or_else(|| Err(InvalidTemplate::Unknown(name.to_owned())))
+    with_argument(name, given).unwrap_or_else(|| Err(unanswered(name)))
+}
+
+/// Why there is no such command here: Envoy has it and this release does not, or nobody has.
+fn unanswered(name: &str) -> InvalidTemplate {
+    const NAMES: [&str; 5] =
+        ["TRAILER", "CLUSTER_METADATA", "DYNAMIC_METADATA", "FILTER_STATE", "RESPONSE_TRAILERS_BYTES"];
+    let connection = name.starts_with("UPSTREAM_") || name.starts_with("DOWNSTREAM_");
+    match connection || NAMES.contains(&name) {
+        true => InvalidTemplate::Unsupported(name.to_owned()),
+        false => InvalidTemplate::Unknown(name.to_owned()),
+    }
 }
 
 fn wrong(command: &str, argument: &str) -> InvalidTemplate {
@@ -113,7 +127,6 @@ fn plain(name: &str) -> Option<Command> {
         "BYTES_SENT" => Command::BytesSent,
         "REQUEST_HEADERS_BYTES" => Command::RequestHeadersBytes,
         "RESPONSE_HEADERS_BYTES" => Command::ResponseHeadersBytes,
-        "RESPONSE_TRAILERS_BYTES" => Command::ResponseTrailersBytes,
         "UPSTREAM_WIRE_BYTES_RECEIVED" => Command::UpstreamWireBytesReceived,
         "UPSTREAM_WIRE_BYTES_SENT" => Command::UpstreamWireBytesSent,
         "DOWNSTREAM_WIRE_BYTES_RECEIVED" => Command::DownstreamWireBytesReceived,
@@ -123,14 +136,12 @@ fn plain(name: &str) -> Option<Command> {
         "REQUEST_TX_DURATION" => Command::RequestTxDuration,
         "RESPONSE_DURATION" => Command::ResponseDuration,
         "RESPONSE_TX_DURATION" => Command::ResponseTxDuration,
-        "DOWNSTREAM_HANDSHAKE_DURATION" => Command::DownstreamHandshakeDuration,
         "GRPC_STATUS_NUMBER" => Command::GrpcStatus(GrpcStatusFormat::Number),
         "UPSTREAM_CLUSTER" => Command::UpstreamCluster,
         "UPSTREAM_CLUSTER_RAW" => Command::UpstreamClusterRaw,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Command::UpstreamRequestAttemptCount,
         "UPSTREAM_CONNECTION_ID" => Command::UpstreamConnectionId,
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Command::UpstreamTransportFailureReason,
-        "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => Command::DownstreamTransportFailureReason,
         "REQUESTED_SERVER_NAME" => Command::RequestedServerName,
         "CONNECTION_ID" => Command::ConnectionId,
         "STREAM_ID" => Command::StreamId,
@@ -163,28 +174,14 @@ fn address(name: &str) -> Option<Command> {
 }
 
 fn tls(name: &str) -> Option<Command> {
-    let (wrap, field): (fn(TlsField) -> Command, &str) =
-        match (name.strip_prefix("UPSTREAM_"), name.strip_prefix("DOWNSTREAM_")) {
-            (Some(field), _) => (Command::UpstreamTls, field),
-            (None, Some(field)) => (Command::DownstreamTls, field),
-            (None, None) => return None,
-        };
-    Some(wrap(match field {
-        "TLS_VERSION" => TlsField::Version,
-        "TLS_CIPHER" => TlsField::Cipher,
-        "TLS_SESSION_ID" => TlsField::SessionId,
-        "PEER_URI_SAN" => TlsField::PeerUriSan,
-        "PEER_DNS_SAN" => TlsField::PeerDnsSan,
-        "PEER_SUBJECT" => TlsField::PeerSubject,
-        "PEER_ISSUER" => TlsField::PeerIssuer,
-        "PEER_SERIAL" => TlsField::PeerSerial,
-        "PEER_FINGERPRINT_256" => TlsField::PeerFingerprint,
-        "PEER_CERT" => TlsField::PeerCert,
-        "PEER_CERT_V_START" => TlsField::PeerCertStart,
-        "PEER_CERT_V_END" => TlsField::PeerCertEnd,
-        "LOCAL_URI_SAN" => TlsField::LocalUriSan,
-        "LOCAL_DNS_SAN" => TlsField::LocalDnsSan,
-        "LOCAL_SUBJECT" => TlsField::LocalSubject,
+    Some(Command::DownstreamTls(match name {
+        "DOWNSTREAM_TLS_VERSION" => TlsField::Version,
+        "DOWNSTREAM_TLS_CIPHER" => TlsField::Cipher,
+        "DOWNSTREAM_PEER_URI_SAN" => TlsField::PeerUriSan,
+        "DOWNSTREAM_PEER_DNS_SAN" => TlsField::PeerDnsSan,
+        "DOWNSTREAM_PEER_SUBJECT" => TlsField::PeerSubject,
+        "DOWNSTREAM_PEER_FINGERPRINT_256" => TlsField::PeerFingerprint,
+        "DOWNSTREAM_LOCAL_URI_SAN" => TlsField::LocalUriSan,
         _ => return None,
     }))
 }
@@ -201,7 +198,6 @@ fn with_argument(name: &str, argument: &str) -> Option<Result<Command, InvalidTe
         },
         "REQ" => headers(argument).map(|(name, or)| Command::Request(name, or)),
         "RESP" => headers(argument).map(|(name, or)| Command::Response(name, or)),
-        "TRAILER" => headers(argument).map(|(name, or)| Command::Trailer(name, or)),
         "GRPC_STATUS" => match argument {
             "" | "CAMEL_STRING" => Some(Command::GrpcStatus(GrpcStatusFormat::CamelCase)),
             "SNAKE_STRING" => Some(Command::GrpcStatus(GrpcStatusFormat::SnakeCase)),
@@ -212,8 +208,6 @@ fn with_argument(name: &str, argument: &str) -> Option<Result<Command, InvalidTe
         "QUERY_PARAM" => (!argument.is_empty()).then(|| Command::QueryParam(argument.into())),
         "ENVIRONMENT" => (!argument.is_empty()).then(|| Command::Environment(argument.into())),
         "COMMON_DURATION" => common_duration(argument),
-        "CLUSTER_METADATA" => metadata_path(argument).map(Command::ClusterMetadata),
-        "UPSTREAM_METADATA" => metadata_path(argument).map(Command::UpstreamMetadata),
         _ => return None,
     };
     Some(command.ok_or_else(|| wrong(name, argument)))
@@ -267,10 +261,4 @@ fn point(name: &str) -> Option<Point> {
         "DS_TX_END" => Point::DownstreamTxEnd,
         _ => return None,
     })
-}
-
-/// `NAMESPACE:KEY:KEY`.
-fn metadata_path(argument: &str) -> Option<Box<[Box<str>]>> {
-    let keys: Box<[Box<str>]> = argument.split(':').map(Box::from).collect();
-    keys.iter().all(|key| !key.is_empty()).then_some(keys)
 }

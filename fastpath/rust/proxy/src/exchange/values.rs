@@ -133,7 +133,6 @@ impl<'x> ExchangeValues<'x> {
             TlsField::PeerSubject => text(peer.map(|peer| peer.subject.as_bytes()), out),
             TlsField::PeerFingerprint => text(peer.map(|peer| peer.fingerprint.as_bytes()), out),
             TlsField::LocalUriSan => text(tls.local_uri.as_deref().map(str::as_bytes), out),
-            _ => false,
         }
     }
 
@@ -155,7 +154,6 @@ impl<'x> ExchangeValues<'x> {
             Command::BytesSent => outcome.body_sent,
             Command::RequestHeadersBytes => self.exchange.request.head_len as u64,
             Command::ResponseHeadersBytes => outcome.head_sent,
-            Command::ResponseTrailersBytes => 0,
             Command::UpstreamWireBytesReceived => {
                 outcome.body_received + self.exchange.response.head_len as u64
             }
@@ -203,14 +201,7 @@ impl Values for ExchangeValues<'_> {
                 text(self.local.environment.get(&**name).map(|value| value.as_bytes()), out)
             }
             Command::LocalReplyBody => text(Some(outcome.local_body.as_bytes()), out),
-            // What this release does not know of an exchange.
-            Command::ConnectionTerminationDetails
-            | Command::DownstreamTransportFailureReason
-            | Command::DownstreamHandshakeDuration
-            | Command::Trailer(..)
-            | Command::UpstreamTls(_)
-            | Command::ClusterMetadata(_)
-            | Command::UpstreamMetadata(_) => false,
+            Command::ConnectionTerminationDetails => false,
             other => self
                 .timing(other, out)
                 .or_else(|| self.place(other, out))
