@@ -162,6 +162,45 @@ def test_tcp_without_an_upstream_closes(start: Start) -> None:
         assert client.recv(1) == b""
 
 
+def test_connections_are_logged_as_their_filter_says(start: Start, tmp_path: Path) -> None:
+    def flagged(path: Path, flag: str) -> dict[str, Any]:
+        log: dict[str, Any] = file_log(path, "%RESPONSE_FLAGS%\n")
+        return {**log, "filter": {"response_flag_filter": {"flags": [flag]}}}
+
+    chosen, other = tmp_path / "chosen.log", tmp_path / "other.log"
+    logs = [flagged(other, "UF"), flagged(chosen, "UH")]
+    proxy = start([tcp_listener("t", "c", access_log=logs)], [cluster("c")])
+    with socket.create_connection(("127.0.0.1", proxy.port("t")), 5) as client:
+        assert client.recv(1) == b""
+    assert eventually(lambda: chosen.exists() and chosen.read_text() == "UH\n")
+    assert other.read_text() == ""
+
+
+def test_a_long_connection_is_counted_while_it_lasts(start: Start) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    listener = tcp_listener("t", "c")
+    value = {"tcp_reporting_duration": "0.1s"}
+    kind = TYPE + "stats.PluginConfig"
+    stats = {"@type": TYPE + "udpa.type.v1.TypedStruct", "type_url": kind, "value": value}
+    listener["filter_chains"][0]["filters"].insert(0, {"name": "istio.stats", "typed_config": stats})
+    proxy = start([listener], [cluster("c", server.getsockname()[1])])
+
+    def counted(name: str) -> float:
+        lines = (line for line in proxy.get("/stats/prometheus").splitlines() if line.startswith(name + "{"))
+        return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+    with socket.create_connection(("127.0.0.1", proxy.port("t")), 5) as client:
+        assert eventually(lambda: counted("istio_tcp_connections_opened_total") == 1)
+        client.sendall(b"12345")
+        assert eventually(lambda: counted("istio_tcp_received_bytes_total") == 5)
+        assert counted("istio_tcp_connections_closed_total") == 0
+        accepted = server.accept()[0]
+    accepted.close()
+    assert eventually(lambda: counted("istio_tcp_connections_closed_total") == 1)
+    assert counted("istio_tcp_connections_opened_total") == 1
+    assert counted("istio_tcp_received_bytes_total") == 5
+
+
 def test_sigterm_finishes_what_is_under_way(simple: Simple, origin: MakeOrigin) -> None:
     started = threading.Event()
 

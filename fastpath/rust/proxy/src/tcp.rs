@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use meshloom_balance::{Outcome, Resource};
+use meshloom_model::access_log::LogFilter;
 use meshloom_model::route::ResourcePriority;
 use meshloom_model::template::{Command, Values};
 use meshloom_model::{ResponseFlag, ResponseFlags};
@@ -16,6 +17,7 @@ use crate::reactor::{Clock, Millis, Token};
 use crate::reply::Failure;
 use crate::transport::{Buffers, Read, Transport};
 use crate::upstream::{ClusterId, Host, Upstream, UpstreamFate, UpstreamState};
+use crate::util::Rng;
 
 /// One client connection and its upstream connection.
 pub(crate) struct TcpSession {
@@ -35,7 +37,20 @@ pub(crate) struct TcpSession {
     upstream_local: Option<std::net::SocketAddr>,
     failure: Option<String>,
     pub(crate) opened_counted: bool,
+    /// Bytes that Istio's metrics have been told of.
+    pub(crate) reported: Reported,
     life: Millis,
+    idle_at: Millis,
+    /// When bytes that have moved since the last report are reported.
+    report_at: Millis,
+}
+
+/// What Istio's metrics know of a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reported {
+    pub(crate) opened: bool,
+    pub(crate) received: u64,
+    pub(crate) sent: u64,
 }
 
 /// The end of one direction.
@@ -65,12 +80,29 @@ impl TcpSession {
             upstream_local: None,
             failure: None,
             opened_counted: false,
+            reported: Reported::default(),
             life: Millis::NEVER,
+            idle_at: Millis::NEVER,
+            report_at: Millis::NEVER,
         }
     }
 
     pub(crate) fn upstream(&self) -> Option<Token> {
         self.upstream
+    }
+
+    /// The next time at which something is to be done though nothing moves.
+    fn deadline(&self) -> Millis {
+        self.idle_at.min(self.life).min(self.report_at)
+    }
+
+    /// Bytes have moved, or may from now on.
+    fn moved(&mut self, now: Millis) {
+        let proxy = &self.chain.proxy;
+        self.idle_at = proxy.idle_timeout.map_or(Millis::NEVER, |idle| now.after(idle));
+        if let (Millis::NEVER, Some(stats)) = (self.report_at, &proxy.stats) {
+            self.report_at = now.after(stats.tcp_reporting_interval);
+        }
     }
 }
 
@@ -239,7 +271,7 @@ impl Engine {
         let limit = self.buffer_limit(down);
         let now = self.now();
         let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-        let Downstream { io, state, held, broken, .. } = down;
+        let Downstream { io, state, held, broken, info, .. } = down;
         let DownstreamState::Tcp(session) = state else { return Fate::Close(CloseReason::Internal) };
         if !session.opened_counted {
             session.opened_counted = true;
@@ -248,6 +280,7 @@ impl Engine {
                 let at = self.clock.instant();
                 cluster.observe(&upstream.host, Outcome::Connected, at, &mut self.rng);
             }
+            self.count_istio_tcp(session, info);
         }
         let mut sent_ok = true;
         for (early, to, count) in [
@@ -273,8 +306,8 @@ impl Engine {
         pass_end(&mut session.client_ended, &mut upstream.io);
         pass_end(&mut session.upstream_ended, io);
         if before != session.received + session.sent || down.deadline == Millis::NEVER {
-            let idle = session.chain.proxy.idle_timeout.map_or(Millis::NEVER, |idle| now.after(idle));
-            down.deadline = idle.min(session.life);
+            session.moved(now);
+            down.deadline = session.deadline();
         }
         if up == Moved::More || back == Moved::More {
             self.run_soon(connection);
@@ -294,6 +327,11 @@ impl Engine {
         if let DownstreamState::Tcp(session) = &mut down.state {
             if now >= session.life {
                 session.flags.set(ResponseFlag::DurationTimeout);
+            } else if now < session.idle_at {
+                session.report_at = Millis::NEVER;
+                down.deadline = session.deadline();
+                self.count_istio_tcp(session, &down.info);
+                return Fate::Keep;
             } else {
                 session.chain.stats.idle_timeout.inc();
                 session.flags.set(ResponseFlag::StreamIdleTimeout);
@@ -309,16 +347,35 @@ impl Engine {
         }
         session.chain.stats.rx_bytes_total.add(session.received);
         session.chain.stats.tx_bytes_total.add(session.sent);
-        self.count_istio_tcp(session, &down.info);
+        self.count_istio_tcp_closed(session, &down.info);
         let chain = Rc::clone(&session.chain);
-        let Self { logs, clock, local, .. } = self;
+        let Self { logs, clock, local, rng, .. } = self;
+        let elapsed = ms_since(down.info.accepted, clock);
         let values = TcpValues { session, info: &down.info, clock, hostname: &local.hostname };
         for target in &chain.logs {
-            if target.log.filter.is_none() {
+            if target.log.filter.as_ref().is_none_or(|filter| passes(filter, session.flags, elapsed, rng)) {
                 logs.append(target.sink, clock.millis(), |out| target.log.format.render(&values, out));
             }
         }
     }
+}
+
+/// Is a connection logged?
+fn passes(filter: &LogFilter, flags: ResponseFlags, elapsed: u64, rng: &mut Rng) -> bool {
+    match filter {
+        LogFilter::DurationMs(test) => test.matches(elapsed),
+        LogFilter::Flags(wanted) if wanted.is_empty() => !flags.is_empty(),
+        LogFilter::Flags(wanted) => flags.intersects(*wanted),
+        LogFilter::Sample { millionths, .. } => rng.hits(*millionths),
+        LogFilter::And(all) => all.iter().all(|filter| passes(filter, flags, elapsed, rng)),
+        LogFilter::Or(any) => any.iter().any(|filter| passes(filter, flags, elapsed, rng)),
+        // Refused for a TCP proxy when it is compiled: there is no request.
+        LogFilter::Status(_) | LogFilter::Header(_) | LogFilter::NotHealthCheck => false,
+    }
+}
+
+fn ms_since(from: Instant, clock: &Clock) -> u64 {
+    u64::try_from(clock.instant().saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The format language for TCP connections.
@@ -332,10 +389,6 @@ struct TcpValues<'s> {
 impl Values for TcpValues<'_> {
     fn write(&self, command: &Command, out: &mut Vec<u8>) -> bool {
         let (session, info) = (self.session, self.info);
-        let elapsed = |from: Instant| {
-            u64::try_from(self.clock.instant().saturating_duration_since(from).as_millis())
-                .unwrap_or(u64::MAX)
-        };
         match command {
             Command::StartTime(format) => {
                 format.write(
@@ -349,7 +402,7 @@ impl Values for TcpValues<'_> {
                 number(Some(session.received), out)
             }
             Command::BytesSent | Command::DownstreamWireBytesSent => number(Some(session.sent), out),
-            Command::Duration => number(Some(elapsed(info.accepted)), out),
+            Command::Duration => number(Some(ms_since(info.accepted, self.clock)), out),
             Command::ConnectionId => number(Some(info.id), out),
             Command::ResponseFlags { long } => {
                 session.flags.write(*long, out);

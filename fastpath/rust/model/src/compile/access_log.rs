@@ -29,6 +29,41 @@ pub(super) fn access_logs(
     values.iter().enumerate().map(|(nth, value)| access_log(value, &at.item(nth), cx)).collect()
 }
 
+/// The logs of a TCP proxy.
+pub(super) fn connection_logs(
+    values: &[proto::AccessLog],
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<Box<[AccessLog]>, Invalid> {
+    for (nth, value) in values.iter().enumerate() {
+        if let Some(filter) = &value.filter {
+            suits_connections(filter, &at.item(nth).field("filter"))?;
+        }
+    }
+    access_logs(values, at, cx)
+}
+
+/// Refuses filters that ask for what only a request has.
+fn suits_connections(value: &proto::AccessLogFilter, at: &At<'_>) -> Result<(), Invalid> {
+    use proto::access_log_filter::FilterSpecifier as Filter;
+    const REASON: &str = "a TCP connection carries no request that this could tell apart";
+    let all = |filters: &[proto::AccessLogFilter], at: &At<'_>| {
+        let at = at.field("filters");
+        let mut filters = filters.iter().enumerate();
+        filters.try_for_each(|(nth, filter)| suits_connections(filter, &at.item(nth)))
+    };
+    match &value.filter_specifier {
+        Some(Filter::StatusCodeFilter(_)) => Err(at.field("status_code_filter").refuse(REASON)),
+        Some(Filter::NotHealthCheckFilter(_)) => Err(at.field("not_health_check_filter").refuse(REASON)),
+        Some(Filter::HeaderFilter(_)) => Err(at.field("header_filter").refuse(REASON)),
+        Some(Filter::AndFilter(proto::AndFilter { filters })) => all(filters, &at.field("and_filter")),
+        Some(Filter::OrFilter(proto::OrFilter { filters })) => all(filters, &at.field("or_filter")),
+        Some(Filter::DurationFilter(_) | Filter::RuntimeFilter(_) | Filter::ResponseFlagFilter(_)) | None => {
+            Ok(())
+        }
+    }
+}
+
 fn access_log(value: &proto::AccessLog, at: &At<'_>, cx: &mut Context) -> Result<AccessLog, Invalid> {
     let proto::AccessLog { name: _, filter, typed_config } = value;
     let filter = filter.as_ref().map(|filter| log_filter(filter, &at.field("filter"), cx)).transpose()?;

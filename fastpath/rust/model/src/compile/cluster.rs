@@ -25,6 +25,9 @@ use crate::ids::ClusterName;
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
 const DEFAULT_PANIC_PERCENT: f64 = 50.0;
+/// What Linux takes for `TCP_KEEPCNT`, and for `TCP_KEEPIDLE` and `TCP_KEEPINTVL`.
+const MAX_KEEPALIVE_PROBES: u32 = 127;
+const MAX_KEEPALIVE_SECONDS: u32 = 32_767;
 
 pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Cluster, Invalid> {
     let endpoints = endpoint_source(&value, at, cx)?;
@@ -79,7 +82,10 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         http: http_upstream(options, at)?,
         tcp_keepalive: upstream_connection_options
             .and_then(|options| options.tcp_keepalive)
-            .map(tcp_keepalive),
+            .map(|value| {
+                tcp_keepalive(value, &at.field("upstream_connection_options").field("tcp_keepalive"))
+            })
+            .transpose()?,
         service: istio.and_then(service).map(Arc::new),
         external: istio.is_some_and(is_external),
     })
@@ -236,14 +242,22 @@ fn protocol_extension(
     Ok(found)
 }
 
-fn tcp_keepalive(value: core::TcpKeepalive) -> TcpKeepalive {
+fn tcp_keepalive(value: core::TcpKeepalive, at: &At<'_>) -> Result<TcpKeepalive, Invalid> {
     let core::TcpKeepalive { keepalive_probes, keepalive_time, keepalive_interval } = value;
-    let seconds = |value: Option<u32>| value.map(|seconds| Duration::from_secs(seconds.into()));
-    TcpKeepalive {
-        probes: keepalive_probes,
-        time: seconds(keepalive_time),
-        interval: seconds(keepalive_interval),
-    }
+    let within = |value: Option<u32>, most: u32, name: &'static str| match value {
+        Some(number) if !(1..=most).contains(&number) => {
+            Err(at.field(name).refuse(format!("give 1 to {most}, which is what the system takes")))
+        }
+        value => Ok(value),
+    };
+    let seconds = |value, name| {
+        within(value, MAX_KEEPALIVE_SECONDS, name).map(|value| Some(Duration::from_secs(value?.into())))
+    };
+    Ok(TcpKeepalive {
+        probes: within(keepalive_probes, MAX_KEEPALIVE_PROBES, "keepalive_probes")?,
+        time: seconds(keepalive_time, "keepalive_time")?,
+        interval: seconds(keepalive_interval, "keepalive_interval")?,
+    })
 }
 
 /// `services: [{host, name, namespace}]`, as Istio's control plane and ours say what a cluster stands for.

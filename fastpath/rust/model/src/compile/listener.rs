@@ -99,12 +99,23 @@ fn addresses(
     more: Vec<proto::AdditionalAddress>,
     at: &At<'_>,
 ) -> Result<Box<[Address]>, Invalid> {
-    let mut made = vec![address(first, &at.field("address"))?];
+    let mut made = vec![bindable(first, &at.field("address"))?];
     let at = at.field("additional_addresses");
     for (nth, proto::AdditionalAddress { address: value }) in more.into_iter().enumerate() {
-        made.push(address(value, &at.item(nth).field("address"))?);
+        made.push(bindable(value, &at.item(nth).field("address"))?);
     }
     Ok(made.into())
+}
+
+/// An address to listen at.
+fn bindable(
+    value: Option<meshloom_xds::envoy::config::core::v3::Address>,
+    at: &At<'_>,
+) -> Result<Address, Invalid> {
+    match address(value, at)? {
+        made @ Address::Ip(_) => Ok(made),
+        Address::Unix(_) => Err(at.field("pipe").refuse("listeners take TCP only: give socket_address")),
+    }
 }
 
 fn chains(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use meshloom_xds::envoy::extensions::filters::network::tcp_proxy::v3 as proto;
 
-use super::access_log::access_logs;
+use super::access_log::connection_logs;
 use super::context::Context;
 use super::hcm::at_least_one;
 use super::parts::{limit, text};
@@ -39,7 +39,7 @@ pub(super) fn tcp_proxy(
             &at.field("max_downstream_connection_duration"),
         )?,
         max_connect_attempts: at_least_one(max_connect_attempts, 1, &at.field("max_connect_attempts"))?,
-        access_logs: access_logs(&access_log, &at.field("access_log"), cx)?,
+        access_logs: connection_logs(&access_log, &at.field("access_log"), cx)?,
         stats,
     })
 }

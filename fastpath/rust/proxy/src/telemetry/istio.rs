@@ -13,7 +13,7 @@ use super::peer::{PeerInfo, UNKNOWN, Workload};
 use crate::downstream::ConnectionInfo;
 use crate::engine::Engine;
 use crate::exchange::Exchange;
-use crate::tcp::TcpSession;
+use crate::tcp::{Reported, TcpSession};
 use crate::upstream::Host;
 
 /// Handles of one combination of labels.
@@ -193,17 +193,34 @@ impl Engine {
         context.with_labels(&snapshot, &local.workload, &texts, |labels| labels.requests(telemetry))
     }
 
-    /// Counts a finished TCP connection.
-    pub(crate) fn count_istio_tcp(&mut self, session: &TcpSession, info: &ConnectionInfo) {
-        if session.chain.proxy.stats.is_none() {
-            return;
+    /// Counts that a TCP connection was opened, once, and what has moved on it since the last time.
+    pub(crate) fn count_istio_tcp(&mut self, session: &mut TcpSession, info: &ConnectionInfo) {
+        let Some(series) = self.tcp_series(session, info) else { return };
+        if !session.reported.opened {
+            series.opened.inc();
         }
+        series.sent.add(session.sent.saturating_sub(session.reported.sent));
+        series.received.add(session.received.saturating_sub(session.reported.received));
+        session.reported = Reported { opened: true, received: session.received, sent: session.sent };
+    }
+
+    /// Counts a TCP connection that has ended, and what had not been counted of it.
+    pub(crate) fn count_istio_tcp_closed(&mut self, session: &mut TcpSession, info: &ConnectionInfo) {
+        self.count_istio_tcp(session, info);
+        if let Some(series) = self.tcp_series(session, info) {
+            series.closed.inc();
+        }
+    }
+
+    /// The series of a connection as it is now; `None` where no metrics are asked for.
+    fn tcp_series(&mut self, session: &TcpSession, info: &ConnectionInfo) -> Option<TcpSeries> {
+        session.chain.proxy.stats?;
         let inbound = session.chain.direction == TrafficDirection::Inbound;
         let host = session.host.as_deref();
         let peer = if inbound { None } else { host.and_then(|host| self.endpoint_peer(host)) };
         let context = self.context(!inbound, peer, session.cluster, host, info);
         let key = Key { flags: session.flags.bits(), ..context.key() };
-        let series = match self.istio.tcp.get(&key) {
+        Some(match self.istio.tcp.get(&key) {
             Some(series) => *series,
             None => {
                 let flags = session.flags.to_string();
@@ -221,11 +238,7 @@ impl Engine {
                 self.istio.tcp.insert(key, series);
                 series
             }
-        };
-        series.opened.inc();
-        series.closed.inc();
-        series.sent.add(session.sent);
-        series.received.add(session.received);
+        })
     }
 
     fn upstream_peer(&self, exchange: &Exchange) -> Option<Rc<PeerInfo>> {

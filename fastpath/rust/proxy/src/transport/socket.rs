@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 
 use meshloom_model::Address;
+use meshloom_model::cluster::TcpKeepalive;
 use rustix::net::{AddressFamily, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, ipproto, sockopt};
 
 /// Why a connection could not even be asked for.
@@ -43,6 +44,21 @@ pub(crate) fn connect(to: &Address, source: Option<SocketAddr>) -> Result<OwnedF
             Ok(fd)
         }
     }
+}
+
+/// Has the system probe a connection on which nothing moves; what is not given stays as the system has it.
+pub(crate) fn keep_alive(fd: impl AsFd, probing: &TcpKeepalive) -> io::Result<()> {
+    sockopt::set_socket_keepalive(&fd, true)?;
+    if let Some(probes) = probing.probes {
+        sockopt::set_tcp_keepcnt(&fd, probes)?;
+    }
+    if let Some(time) = probing.time {
+        sockopt::set_tcp_keepidle(&fd, time)?;
+    }
+    if let Some(interval) = probing.interval {
+        sockopt::set_tcp_keepintvl(&fd, interval)?;
+    }
+    Ok(())
 }
 
 fn unix_address(path: &std::path::Path) -> rustix::io::Result<SocketAddrUnix> {
@@ -92,4 +108,28 @@ pub(crate) fn local_address(fd: impl AsFd) -> SocketAddr {
 /// The other end of a connection.
 pub(crate) fn peer_address(any: Option<SocketAddrAny>) -> SocketAddr {
     any.map_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), from_any)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_is_probed_as_its_cluster_asks() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bound");
+        let address = Address::Ip(listener.local_addr().expect("bound"));
+        let fd = connect(&address, None).expect("connecting");
+        let system = sockopt::tcp_keepintvl(&fd).expect("read");
+        let time = Some(Duration::from_secs(77));
+
+        keep_alive(&fd, &TcpKeepalive { probes: Some(3), time, interval: None }).expect("set");
+
+        assert!(sockopt::socket_keepalive(&fd).expect("read"));
+        assert_eq!(sockopt::tcp_keepcnt(&fd).expect("read"), 3);
+        assert_eq!(Some(sockopt::tcp_keepidle(&fd).expect("read")), time);
+        assert_eq!(sockopt::tcp_keepintvl(&fd).expect("read"), system);
+    }
 }

@@ -1,8 +1,11 @@
 //! Making connections to upstreams: the socket, then TLS.
 
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use meshloom_balance::Resource;
+use meshloom_model::Address;
+use meshloom_model::cluster::TcpKeepalive;
 use meshloom_model::route::ResourcePriority;
 use meshloom_wire::http1::Limits;
 
@@ -12,7 +15,9 @@ use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::tls::TlsSession;
-use crate::transport::{Read, SocketError, Transport, TransportError, connect, local_address, take_error};
+use crate::transport::{
+    Read, SocketError, Transport, TransportError, connect, keep_alive, local_address, take_error,
+};
 
 impl Engine {
     /// Asks for a connection to a host. `state` is `Connecting`, or `Tunnel` for a TCP session.
@@ -30,7 +35,8 @@ impl Engine {
             u16::try_from(cluster.spec.http.max_response_headers).unwrap_or(u16::MAX),
         );
         let stats = cluster.stats;
-        let fd = match connect(&host.address, None) {
+        let keepalive = cluster.spec.tcp_keepalive.as_ref();
+        let fd = match connect_to(&host.address, keepalive) {
             Ok(fd) => fd,
             Err(SocketError::Create(error) | SocketError::Connect(error)) => {
                 stats.cx_connect_fail.inc();
@@ -173,6 +179,15 @@ impl Engine {
             }
         }
     }
+}
+
+/// Starts a connection, probed when idle as its cluster asks. Unix sockets need no probes: the system knows their ends.
+fn connect_to(to: &Address, keepalive: Option<&TcpKeepalive>) -> Result<OwnedFd, SocketError> {
+    let fd = connect(to, None)?;
+    if let (Address::Ip(_), Some(probing)) = (to, keepalive) {
+        keep_alive(&fd, probing).map_err(SocketError::Connect)?;
+    }
+    Ok(fd)
 }
 
 fn local_address_unset() -> std::net::SocketAddr {

@@ -203,3 +203,25 @@ fn impossible_values_are_refused_by_path() {
 
     assert_eq!(refusal(CLUSTER, "", &static_cluster("")).0, "name");
 }
+
+#[test]
+fn probes_are_within_what_the_system_takes() {
+    let with = |probes, time| {
+        let mut message = static_cluster("a");
+        let alive = core::TcpKeepalive {
+            keepalive_probes: Some(probes),
+            keepalive_time: Some(time),
+            keepalive_interval: None,
+        };
+        message.upstream_connection_options =
+            Some(proto::UpstreamConnectionOptions { tcp_keepalive: Some(alive) });
+        message
+    };
+    let path = |message| refusal(CLUSTER, "a", &message).0;
+
+    let alive = compiled(&with(9, 300)).tcp_keepalive.unwrap();
+
+    assert_eq!((alive.probes, alive.time, alive.interval), (Some(9), Some(Duration::from_secs(300)), None));
+    assert_eq!(path(with(128, 1)), "upstream_connection_options.tcp_keepalive.keepalive_probes");
+    assert_eq!(path(with(1, 0)), "upstream_connection_options.tcp_keepalive.keepalive_time");
+}

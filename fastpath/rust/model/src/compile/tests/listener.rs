@@ -1,5 +1,7 @@
+use meshloom_xds::envoy::config::accesslog::v3 as accesslog;
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::config::listener::v3 as proto;
+use meshloom_xds::envoy::extensions::access_loggers::stream::v3 as stream;
 use meshloom_xds::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 
 use super::support::{any, apply, chain, listener_of, manager, refusal, socket};
@@ -136,4 +138,44 @@ fn faults_are_refused_by_path() {
         }),
         "filter_chains[1].filter_chain_match.server_names[0]"
     );
+}
+
+#[test]
+fn unix_sockets_are_not_listened_at() {
+    let pipe = core::Pipe { path: "/run/x".to_owned() };
+    let pipe = core::Address { address: Some(core::address::Address::Pipe(pipe)) };
+    let mut message = listener_of(vec![tcp_chain(&tcp_to("a"))]);
+    message.additional_addresses = vec![proto::AdditionalAddress { address: Some(pipe.clone()) }];
+    assert_eq!(refusal(LISTENER, "l", &message).0, "additional_addresses[0].address.pipe");
+
+    message.address = Some(pipe);
+
+    let (path, reason) = refusal(LISTENER, "l", &message);
+    assert_eq!(path, "address.pipe");
+    assert!(reason.contains("socket_address"), "{reason}");
+}
+
+#[test]
+fn connections_are_not_logged_by_what_only_requests_have() {
+    use accesslog::access_log_filter::FilterSpecifier as Filter;
+    let wrap = |filter| accesslog::AccessLogFilter { filter_specifier: Some(filter) };
+    let flags = |names: &[&str]| {
+        let flags = names.iter().map(|name| (*name).to_owned()).collect();
+        wrap(Filter::ResponseFlagFilter(accesslog::ResponseFlagFilter { flags }))
+    };
+    let logged = |filters| {
+        let log = accesslog::AccessLog {
+            filter: Some(wrap(Filter::OrFilter(accesslog::OrFilter { filters }))),
+            typed_config: Some(any(types::STDOUT_LOG, &stream::StdoutAccessLog::default())),
+            ..Default::default()
+        };
+        listener_of(vec![tcp_chain(&tcp::TcpProxy { access_log: vec![log], ..tcp_to("a") })])
+    };
+    let status = wrap(Filter::StatusCodeFilter(accesslog::StatusCodeFilter::default()));
+
+    compiled(&logged(vec![flags(&[]), flags(&["UF"])]));
+    let path = refusal(LISTENER, "l", &logged(vec![flags(&[]), status])).0;
+
+    let filter = "access_log[0].filter.or_filter.filters[1].status_code_filter";
+    assert_eq!(path, format!("filter_chains[0].filters[0].typed_config.{filter}"));
 }
