@@ -18,6 +18,7 @@ use crate::listener::{ListenSocket, ListenerRuntime};
 use crate::log::LogSinks;
 use crate::reactor::{Clock, Kind, Millis, Poller, Ready, Slab, TimerKey, Token, Wheel};
 use crate::telemetry::{IstioMetrics, LocalWorkload, ServerStats};
+use crate::tls::TlsCache;
 use crate::transport::Buffers;
 use crate::upstream::{Clusters, Upstream};
 use crate::util::{DateCache, Rng};
@@ -51,6 +52,7 @@ pub(crate) struct Engine {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) listeners: HashMap<ListenerName, Rc<ListenerRuntime>>,
     pub(crate) clusters: Clusters,
+    pub(crate) tls: TlsCache,
     /// Connections that have something to do although no event will come.
     pub(crate) run_queue: VecDeque<Token>,
     pub(crate) telemetry: Telemetry,
@@ -98,6 +100,7 @@ impl Engine {
             snapshot: Arc::default(),
             listeners: HashMap::new(),
             clusters: Clusters::default(),
+            tls: TlsCache::default(),
             run_queue: VecDeque::new(),
             telemetry,
             server,

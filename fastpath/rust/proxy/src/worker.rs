@@ -325,12 +325,13 @@ impl Engine {
         }
         self.snapshot = Arc::clone(snapshot);
         self.spare.clear(); // they hold on to older snapshots
-        let mut contexts = TlsContexts::new(snapshot);
+        let mut contexts = TlsContexts::new(snapshot, std::mem::take(&mut self.tls));
         let mut cx =
             UpdateContext { telemetry: &mut self.telemetry, rng: &mut self.rng, now: self.clock.instant() };
         let gone = self.clusters.update(snapshot, &mut contexts, &mut cx);
         self.close_hosts(&gone);
         self.update_listeners(snapshot, &mut contexts);
+        self.tls = contexts.into_cache();
     }
 
     fn update_listeners(&mut self, snapshot: &Snapshot, contexts: &mut TlsContexts<'_>) {

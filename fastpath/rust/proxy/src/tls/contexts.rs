@@ -1,18 +1,18 @@
 //! TLS contexts out of the snapshot, made once and kept for as long as what they were made from stays the same.
 
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use meshloom_model::cluster::UpstreamTransport;
 use meshloom_model::filter_chain::DownstreamTransport;
-use meshloom_model::tls::UpstreamTls;
+use meshloom_model::tls::{DownstreamTls, TlsContext, UpstreamTls};
 use meshloom_model::{Cluster, Endpoint, Snapshot};
 use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ServerConfig};
 
 use super::build::{client_config, server_config};
+use super::cache::Generations;
 use super::identity::first_uri;
 use super::verifier::PeerVerifier;
 use super::{PeerIdentity, TlsSession};
@@ -29,6 +29,14 @@ pub(crate) struct ClientTls {
 }
 
 impl ClientTls {
+    fn make(spec: &Arc<UpstreamTls>, snapshot: &Snapshot) -> Self {
+        Self {
+            spec: Arc::clone(spec),
+            config: client_config(spec, snapshot).map(Arc::new),
+            local_uri: local_uri(&spec.common, snapshot),
+        }
+    }
+
     /// Is the server's certificate checked at all?
     pub(crate) fn is_checked(&self) -> bool {
         self.spec.common.validation.is_some()
@@ -54,50 +62,54 @@ impl ClientTls {
     }
 }
 
-/// Makes contexts for one snapshot.
+/// Contexts that outlive a snapshot: the worker holds them between updates.
+#[derive(Default)]
+pub(crate) struct TlsCache {
+    clients: Generations<UpstreamTls, Rc<ClientTls>>,
+    servers: Generations<DownstreamTls, Option<ServerTls>>,
+}
+
+/// Gives contexts for one snapshot, those of the one before where nothing that they are made from has changed.
 pub(crate) struct TlsContexts<'s> {
     snapshot: &'s Snapshot,
-    clients: HashMap<usize, Rc<ClientTls>>,
+    cache: TlsCache,
 }
 
 impl<'s> TlsContexts<'s> {
-    pub(crate) fn new(snapshot: &'s Snapshot) -> Self {
-        Self { snapshot, clients: HashMap::new() }
+    pub(crate) fn new(snapshot: &'s Snapshot, mut cache: TlsCache) -> Self {
+        cache.clients.advance();
+        cache.servers.advance();
+        Self { snapshot, cache }
+    }
+
+    /// What to keep for the next snapshot: the contexts that this one uses.
+    pub(crate) fn into_cache(mut self) -> TlsCache {
+        self.cache.clients.settle();
+        self.cache.servers.settle();
+        self.cache
     }
 
     /// The context towards an endpoint; `None` for plain connections. Endpoints of one cluster share it.
     pub(crate) fn client(&mut self, cluster: &Cluster, endpoint: &Endpoint) -> Option<Rc<ClientTls>> {
         let UpstreamTransport::Tls(spec) = cluster.transport_to(endpoint).1 else { return None };
-        let key = Arc::as_ptr(spec) as usize;
-        if let Some(known) = self.clients.get(&key) {
-            return Some(Rc::clone(known));
-        }
-        let chain = spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
-        let context = Rc::new(ClientTls {
-            spec: Arc::clone(spec),
-            config: client_config(spec, self.snapshot).map(Arc::new),
-            local_uri: chain.and_then(|certificate| first_uri(&certificate.chain)),
-        });
-        self.clients.insert(key, Rc::clone(&context));
-        Some(context)
+        let snapshot = self.snapshot;
+        let make = || Rc::new(ClientTls::make(spec, snapshot));
+        Some(self.cache.clients.get_or_make(spec, &spec.common, snapshot, make))
     }
 
     /// The context of a filter chain; `None` for plain chains, and while a secret is missing.
     pub(crate) fn server(&mut self, transport: &DownstreamTransport) -> Option<ServerTls> {
         let DownstreamTransport::Tls(spec) = transport else { return None };
-        match server_config(spec, self.snapshot) {
-            Ok((config, verifier)) => {
-                let chain =
-                    spec.common.certificates.first().and_then(|source| self.snapshot.certificate(source));
-                let local_uri = chain.and_then(|certificate| first_uri(&certificate.chain));
-                Some(ServerTls { config: Arc::new(config), verifier, local_uri })
-            }
-            Err(reason) => {
-                crate::diag::info("downstream_tls_not_ready", &[("reason", &reason)]);
-                None
-            }
-        }
+        let snapshot = self.snapshot;
+        let make = || ServerTls::make(spec, snapshot);
+        self.cache.servers.get_or_make(spec, &spec.common, snapshot, make)
     }
+}
+
+/// Our own identity: the URI of the first certificate.
+fn local_uri(context: &TlsContext, snapshot: &Snapshot) -> Option<Arc<str>> {
+    let certificate = snapshot.certificate(context.certificates.first()?)?;
+    first_uri(&certificate.chain)
 }
 
 /// How a filter chain speaks TLS.
@@ -111,6 +123,20 @@ pub(crate) struct ServerTls {
 }
 
 impl ServerTls {
+    fn make(spec: &DownstreamTls, snapshot: &Snapshot) -> Option<Self> {
+        match server_config(spec, snapshot) {
+            Ok((config, verifier)) => Some(Self {
+                config: Arc::new(config),
+                verifier,
+                local_uri: local_uri(&spec.common, snapshot),
+            }),
+            Err(reason) => {
+                crate::diag::info("downstream_tls_not_ready", &[("reason", &reason)]);
+                None
+            }
+        }
+    }
+
     /// Who the client is, if its certificate passes. A handshake that took any certificate proves nothing.
     pub(crate) fn identify(&self, chain: &[CertificateDer<'static>]) -> Option<PeerIdentity> {
         match &self.verifier {
@@ -119,3 +145,6 @@ impl ServerTls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

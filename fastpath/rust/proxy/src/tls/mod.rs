@@ -2,12 +2,13 @@
 //! and the verifier that knows SPIFFE identities.
 
 mod build;
+mod cache;
 mod contexts;
 mod identity;
 mod name;
 mod session;
 mod verifier;
 
-pub(crate) use contexts::{ClientTls, ServerTls, TlsContexts};
+pub(crate) use contexts::{ClientTls, ServerTls, TlsCache, TlsContexts};
 pub(crate) use identity::PeerIdentity;
 pub(crate) use session::{TlsError, TlsSession};
