@@ -1,20 +1,21 @@
 //! The TCP proxy: bytes as they are, both ways, with half-close.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshloom_balance::{Outcome, Resource};
 use meshloom_model::access_log::LogFilter;
 use meshloom_model::route::ResourcePriority;
-use meshloom_model::template::{Command, Values};
+use meshloom_model::template::{Command, TimeFormat, Values};
 use meshloom_model::{ResponseFlag, ResponseFlags};
 
 use crate::downstream::{CloseReason, ConnectionInfo, Downstream, DownstreamState, Fate};
 use crate::engine::{Engine, READS_PER_TURN};
-use crate::exchange::values::{address, number, text};
+use crate::exchange::values::{address, downstream_tls, number, text};
 use crate::listener::TcpChain;
 use crate::reactor::{Clock, Millis, Token};
 use crate::reply::Failure;
+use crate::telemetry::LocalWorkload;
 use crate::transport::{Buffers, Read, Transport};
 use crate::upstream::{ClusterId, Host, Upstream, UpstreamFate, UpstreamState};
 use crate::util::Rng;
@@ -351,7 +352,7 @@ impl Engine {
         let chain = Rc::clone(&session.chain);
         let Self { logs, clock, local, rng, .. } = self;
         let elapsed = ms_since(down.info.accepted, clock);
-        let values = TcpValues { session, info: &down.info, clock, hostname: &local.hostname };
+        let values = TcpValues { session, info: &down.info, clock, local };
         for target in &chain.logs {
             if target.log.filter.as_ref().is_none_or(|filter| passes(filter, session.flags, elapsed, rng)) {
                 logs.append(target.sink, clock.millis(), |out| target.log.format.render(&values, out));
@@ -378,30 +379,36 @@ fn ms_since(from: Instant, clock: &Clock) -> u64 {
     u64::try_from(clock.instant().saturating_duration_since(from).as_millis()).unwrap_or(u64::MAX)
 }
 
+fn time(format: &TimeFormat, at: Duration, out: &mut Vec<u8>) -> bool {
+    format.write(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX), out);
+    true
+}
+
 /// The format language for TCP connections.
 struct TcpValues<'s> {
     session: &'s TcpSession,
     info: &'s ConnectionInfo,
     clock: &'s Clock,
-    hostname: &'s str,
+    local: &'s LocalWorkload,
 }
 
 impl Values for TcpValues<'_> {
     fn write(&self, command: &Command, out: &mut Vec<u8>) -> bool {
         let (session, info) = (self.session, self.info);
         match command {
-            Command::StartTime(format) => {
-                format.write(
-                    u64::try_from(self.clock.wall_at(info.accepted).as_nanos()).unwrap_or(u64::MAX),
-                    out,
-                );
-                true
-            }
+            Command::StartTime(format) => time(format, self.clock.wall_at(info.accepted), out),
+            Command::EmitTime(format) => time(format, self.clock.wall(), out),
             Command::ResponseCode => number(Some(0), out),
-            Command::BytesReceived | Command::DownstreamWireBytesReceived => {
-                number(Some(session.received), out)
+            Command::BytesReceived
+            | Command::DownstreamWireBytesReceived
+            | Command::UpstreamWireBytesSent => number(Some(session.received), out),
+            Command::BytesSent | Command::DownstreamWireBytesSent | Command::UpstreamWireBytesReceived => {
+                number(Some(session.sent), out)
             }
-            Command::BytesSent | Command::DownstreamWireBytesSent => number(Some(session.sent), out),
+            Command::DownstreamTls(field) => downstream_tls(info, *field, out),
+            Command::Environment(name) => {
+                text(self.local.environment.get(&**name).map(|value| value.as_bytes()), out)
+            }
             Command::Duration => number(Some(ms_since(info.accepted, self.clock)), out),
             Command::ConnectionId => number(Some(info.id), out),
             Command::ResponseFlags { long } => {
@@ -427,7 +434,7 @@ impl Values for TcpValues<'_> {
                 text(info.server_name.borrow().as_deref().map(str::as_bytes), out)
             }
             Command::FilterChainName => text(Some(info.chain_name.borrow().as_bytes()), out),
-            Command::Hostname => text(Some(self.hostname.as_bytes()), out),
+            Command::Hostname => text(Some(self.local.hostname.as_bytes()), out),
             Command::UpstreamCluster | Command::UpstreamClusterRaw => {
                 text(session.cluster_name.as_deref().map(str::as_bytes), out)
             }

@@ -10,6 +10,7 @@ use meshloom_model::template::{
 use meshloom_wire::http1::KnownHeader;
 
 use super::Exchange;
+use crate::downstream::ConnectionInfo;
 use crate::reactor::Clock;
 use crate::telemetry::LocalWorkload;
 use crate::util::push_number;
@@ -112,27 +113,6 @@ impl<'x> ExchangeValues<'x> {
         match &host.address {
             meshloom_model::Address::Ip(address) => self::address(Some(*address), part, out),
             meshloom_model::Address::Unix(_) => text(Some(host.text.as_bytes()), out),
-        }
-    }
-
-    fn downstream_tls(&self, field: TlsField, out: &mut Vec<u8>) -> bool {
-        let tls = self.exchange.info.tls.borrow();
-        let Some(tls) = &*tls else { return false };
-        let peer = tls.peer.as_deref();
-        match field {
-            TlsField::Version => text(Some(tls.version.as_bytes()), out),
-            TlsField::Cipher => text(Some(tls.cipher.as_bytes()), out),
-            TlsField::PeerUriSan => text(
-                peer.map(|peer| peer.uris.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
-                out,
-            ),
-            TlsField::PeerDnsSan => text(
-                peer.map(|peer| peer.dns.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
-                out,
-            ),
-            TlsField::PeerSubject => text(peer.map(|peer| peer.subject.as_bytes()), out),
-            TlsField::PeerFingerprint => text(peer.map(|peer| peer.fingerprint.as_bytes()), out),
-            TlsField::LocalUriSan => text(tls.local_uri.as_deref().map(str::as_bytes), out),
         }
     }
 
@@ -251,7 +231,7 @@ impl ExchangeValues<'_> {
                 let reason = outcome.upstream_failure.as_deref().map(|reason| reason.replace(' ', "_"));
                 text(reason.as_deref().map(str::as_bytes), out)
             }
-            Command::DownstreamTls(field) => self.downstream_tls(*field, out),
+            Command::DownstreamTls(field) => downstream_tls(info, *field, out),
             Command::DownstreamRemoteAddress(part) => address(Some(self.exchange.client.address), *part, out),
             Command::DownstreamDirectRemoteAddress(part) => address(Some(info.remote), *part, out),
             Command::DownstreamLocalAddress(part) => address(Some(info.local), *part, out),
@@ -269,6 +249,28 @@ impl ExchangeValues<'_> {
 /// An empty header is there all the same.
 fn present(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
     value.map(|value| out.extend_from_slice(value)).is_some()
+}
+
+/// A field of the client's TLS connection; none without TLS.
+pub(crate) fn downstream_tls(info: &ConnectionInfo, field: TlsField, out: &mut Vec<u8>) -> bool {
+    let tls = info.tls.borrow();
+    let Some(tls) = &*tls else { return false };
+    let peer = tls.peer.as_deref();
+    match field {
+        TlsField::Version => text(Some(tls.version.as_bytes()), out),
+        TlsField::Cipher => text(Some(tls.cipher.as_bytes()), out),
+        TlsField::PeerUriSan => text(
+            peer.map(|peer| peer.uris.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
+            out,
+        ),
+        TlsField::PeerDnsSan => text(
+            peer.map(|peer| peer.dns.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
+            out,
+        ),
+        TlsField::PeerSubject => text(peer.map(|peer| peer.subject.as_bytes()), out),
+        TlsField::PeerFingerprint => text(peer.map(|peer| peer.fingerprint.as_bytes()), out),
+        TlsField::LocalUriSan => text(tls.local_uri.as_deref().map(str::as_bytes), out),
+    }
 }
 
 pub(crate) fn text(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
