@@ -98,6 +98,15 @@ pub enum Ejection {
     Overflow(Detector),
 }
 
+impl Ejection {
+    /// Which detector spoke.
+    pub fn detector(self) -> Detector {
+        match self {
+            Self::Eject(detector) | Self::Tolerate(detector) | Self::Overflow(detector) => detector,
+        }
+    }
+}
+
 /// Watches the endpoints of one list.
 #[derive(Clone, Debug)]
 pub struct OutlierDetector {

@@ -63,12 +63,10 @@ impl Engine {
             return Err(Failure::Overflow);
         }
         if cluster.breakers(priority).acquire(Resource::Requests).is_err() {
-            cluster.stats.rq_pending_overflow.inc();
+            cluster.stats.rq_active_overflow.inc();
             return Err(Failure::Overflow);
         }
         exchange.tries.holds_request = true;
-        cluster.stats.rq_total.inc();
-        cluster.stats.rq_active.add(1);
         bump(&host.active, true);
         self.find_connection(token, exchange, host)
     }
@@ -146,6 +144,11 @@ impl Engine {
         }
         exchange.link = Link::Active(connection, Rc::clone(&host));
         exchange.tries.on_reused = upstream.served > 0;
+        exchange.tries.counted_active = true;
+        self.count_cluster(exchange, |stats| {
+            stats.rq_total.inc();
+            stats.rq_active.add(1);
+        });
         exchange.outcome.upstream_local = Some(upstream.local);
         exchange.outcome.upstream_connection = upstream.id;
         upstream.state = UpstreamState::Busy(token);
@@ -216,13 +219,16 @@ impl Engine {
     pub(crate) fn release_attempt(&mut self, exchange: &mut Exchange, host: &Host) {
         let priority = exchange.priority();
         let request = std::mem::take(&mut exchange.tries.holds_request);
+        let active = std::mem::take(&mut exchange.tries.counted_active);
         let retry = std::mem::take(&mut exchange.tries.holds_retry);
         if request {
             bump(&host.active, false);
         }
         let Some(cluster) = self.clusters.get_mut(host.cluster) else { return };
         if request {
-            cluster.stats.rq_active.sub(1);
+            if active {
+                cluster.stats.rq_active.sub(1);
+            }
             cluster.breakers(priority).release(Resource::Requests);
         }
         if retry {

@@ -108,6 +108,8 @@ pub(crate) struct Tries {
     pub(crate) scheduled: bool,
     /// This attempt holds places among the requests of its cluster.
     pub(crate) holds_request: bool,
+    /// This attempt has a connection, and counts as active.
+    pub(crate) counted_active: bool,
     /// This attempt holds a place among the waiting.
     pub(crate) holds_pending: bool,
     /// A connection that died before it said anything was replaced once, policy or not.

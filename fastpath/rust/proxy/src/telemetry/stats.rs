@@ -1,5 +1,6 @@
 //! Envoy's statistics: one struct of handles per listener, connection manager, TCP proxy and cluster.
 
+use meshloom_balance::Detector;
 use meshloom_shm::{Bounds, Counter, Gauge, Histogram, Telemetry};
 
 /// Names the statistics of one scope: `cluster.orders.` with its tag taken out for Prometheus.
@@ -179,6 +180,7 @@ stats! {
         rq_completed "upstream_rq_completed"
         rq_pending_total "upstream_rq_pending_total"
         rq_pending_overflow "upstream_rq_pending_overflow"
+        rq_active_overflow "upstream_rq_active_overflow"
         rq_pending_failure_eject "upstream_rq_pending_failure_eject"
         rq_cancelled "upstream_rq_cancelled"
         rq_timeout "upstream_rq_timeout"
@@ -196,6 +198,8 @@ stats! {
         ejections_enforced_gateway "outlier_detection.ejections_enforced_consecutive_gateway_failure"
         ejections_enforced_local "outlier_detection.ejections_enforced_consecutive_local_origin_failure"
         ejections_detected_5xx "outlier_detection.ejections_detected_consecutive_5xx"
+        ejections_detected_gateway "outlier_detection.ejections_detected_consecutive_gateway_failure"
+        ejections_detected_local "outlier_detection.ejections_detected_consecutive_local_origin_failure"
         ejections_overflow "outlier_detection.ejections_overflow"
     }
     gauges {
@@ -213,6 +217,26 @@ stats! {
         cx_length_ms "upstream_cx_length_ms"
     }
     classes { rq_class "upstream_rq" }
+}
+
+impl ClusterStats {
+    /// How often this detector has spoken.
+    pub(crate) fn ejections_detected(&self, detector: Detector) -> Counter {
+        match detector {
+            Detector::Consecutive5xx => self.ejections_detected_5xx,
+            Detector::ConsecutiveGatewayFailure => self.ejections_detected_gateway,
+            Detector::ConsecutiveLocalOriginFailure => self.ejections_detected_local,
+        }
+    }
+
+    /// How often this detector has ejected an endpoint.
+    pub(crate) fn ejections_enforced(&self, detector: Detector) -> Counter {
+        match detector {
+            Detector::Consecutive5xx => self.ejections_enforced_5xx,
+            Detector::ConsecutiveGatewayFailure => self.ejections_enforced_gateway,
+            Detector::ConsecutiveLocalOriginFailure => self.ejections_enforced_local,
+        }
+    }
 }
 
 stats! {

@@ -87,27 +87,25 @@ impl Cluster {
         now: Instant,
         rng: &mut Rng,
     ) {
-        use meshloom_balance::{Detector, Ejection};
+        use meshloom_balance::Ejection;
         let Some(outlier) = &mut self.outlier else { return };
         if host.removed.get() {
             return;
         }
         let index = EndpointIndex::new(host.index.get());
-        match outlier.observe(index, outcome, now, rng) {
-            Some(Ejection::Eject(detector)) => {
+        let Some(ejection) = outlier.observe(index, outcome, now, rng) else { return };
+        let detector = ejection.detector();
+        self.stats.ejections_detected(detector).inc();
+        match ejection {
+            Ejection::Eject(_) => {
                 self.stats.ejections_enforced_total.inc();
-                match detector {
-                    Detector::Consecutive5xx => self.stats.ejections_enforced_5xx.inc(),
-                    Detector::ConsecutiveGatewayFailure => self.stats.ejections_enforced_gateway.inc(),
-                    Detector::ConsecutiveLocalOriginFailure => self.stats.ejections_enforced_local.inc(),
-                }
+                self.stats.ejections_enforced(detector).inc();
                 self.stats.ejections_active.set(outlier.ejected() as u64);
                 self.balancer.set_ejected(index, true, rng);
                 self.stats.membership_healthy.set(self.balancer.available() as u64);
             }
-            Some(Ejection::Tolerate(_)) => self.stats.ejections_detected_5xx.inc(),
-            Some(Ejection::Overflow(_)) => self.stats.ejections_overflow.inc(),
-            None => {}
+            Ejection::Tolerate(_) => {}
+            Ejection::Overflow(_) => self.stats.ejections_overflow.inc(),
         }
     }
 
