@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::access_log::AccessLog;
 use crate::address::Address;
 use crate::filter_chain::{ChainMatcher, ConnectionFacts, FilterChain};
 use crate::ids::ListenerName;
@@ -34,8 +33,6 @@ pub struct Listener {
     pub filters_timeout: Option<Duration>,
     /// When it took too long, go on with what is known, instead of closing.
     pub continue_on_filters_timeout: bool,
-    /// Logs of connections that no filter chain took.
-    pub access_logs: Box<[AccessLog]>,
     /// Chooses among `chains`.
     pub(crate) matcher: ChainMatcher,
     /// In the order of the configuration.

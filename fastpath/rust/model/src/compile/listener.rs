@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use meshloom_xds::envoy::config::listener::v3 as proto;
 
-use super::access_log::access_logs;
 use super::context::Context;
 use super::filter_chain::filter_chain;
 use super::parts::{address, choice, extension, limit, unsupported};
@@ -41,7 +40,6 @@ pub(super) fn listener(
         listener_filters_timeout,
         continue_on_listener_filters_timeout,
         traffic_direction,
-        access_log,
         tcp_backlog_size,
         bind_to_port,
     } = value;
@@ -71,7 +69,6 @@ pub(super) fn listener(
             &at.field("listener_filters_timeout"),
         )?,
         continue_on_filters_timeout: continue_on_listener_filters_timeout,
-        access_logs: access_logs(&access_log, &at.field("access_log"), cx)?,
         matcher,
         chains: chains.into_iter().map(Arc::new).collect(),
         default_chain: default_chain.map(|(chain, _)| Arc::new(chain)),

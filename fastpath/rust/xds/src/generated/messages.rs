@@ -629,8 +629,6 @@ pub struct Listener {
     pub continue_on_listener_filters_timeout: bool,
     #[prost(enumeration = "crate::envoy::config::core::v3::TrafficDirection", tag = "16")]
     pub traffic_direction: i32,
-    #[prost(message, repeated, tag = "22")]
-    pub access_log: Vec<crate::envoy::config::accesslog::v3::AccessLog>,
     #[prost(message, optional, tag = "24")]
     pub tcp_backlog_size: Option<u32>,
     #[prost(message, optional, tag = "26")]

@@ -393,7 +393,7 @@ pub(crate) static MESSAGES: &[Message] = &[
         Field { number: 19, name: "api_listener", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
         Field { number: 20, name: "connection_balance_config", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
         Field { number: 21, name: "reuse_port", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
-        Field { number: 22, name: "access_log", repeated: true, kind: Kind::Message(0), status: Status::Read, hint: "" },
+        Field { number: 22, name: "access_log", repeated: true, kind: Kind::Leaf, status: Status::Refused, hint: "connections are logged by their filters: give the HTTP or TCP filter's access_log" },
         Field { number: 24, name: "tcp_backlog_size", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 25, name: "default_filter_chain", repeated: false, kind: Kind::Message(49), status: Status::Read, hint: "" },
         Field { number: 26, name: "bind_to_port", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },

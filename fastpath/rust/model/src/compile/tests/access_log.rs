@@ -6,18 +6,22 @@ use meshloom_xds::envoy::extensions::access_loggers::{file::v3 as file, stream::
 use super::support::{any, apply, chain, listener_of, manager, object, refusal, text};
 use crate::access_log::{AccessLog, Comparison, JsonValue, LogFilter, LogFormat, LogSink};
 use crate::compile::types::{self, LISTENER};
+use crate::filter_chain::NetworkFilter;
 use crate::flags::ResponseFlag;
 
 fn listener_with(log: proto::AccessLog) -> xds::envoy::config::listener::v3::Listener {
-    let mut listener = listener_of(vec![chain(&manager())]);
-    listener.access_log = vec![log];
-    listener
+    let mut manager = manager();
+    manager.access_log = vec![log];
+    listener_of(vec![chain(&manager)])
 }
 
 fn compiled(log: proto::AccessLog) -> AccessLog {
     let outcome = apply(LISTENER, "l", &listener_with(log));
     assert_eq!(outcome.rejected, []);
-    outcome.snapshot.listeners["l"].access_logs[0].clone()
+    match &outcome.snapshot.listeners["l"].chains().next().expect("a chain").filter {
+        NetworkFilter::Http(manager) => manager.access_logs[0].clone(),
+        other => panic!("{other:?}"),
+    }
 }
 
 fn to_file(path: &str, format: Option<file::file_access_log::AccessLogFormat>) -> proto::AccessLog {
@@ -94,9 +98,15 @@ fn faults_are_refused_by_path() {
 
     let of = |log| refusal(LISTENER, "l", &listener_with(log));
 
-    assert_eq!(of(filtered(flags)).0, "access_log[0].filter.response_flag_filter.flags[0]");
+    assert_eq!(
+        of(filtered(flags)).0,
+        "filter_chains[0].filters[0].typed_config.access_log[0].filter.response_flag_filter.flags[0]"
+    );
     let (path, reason) = of(to_file("/log", Some(format)));
-    assert_eq!(path, "access_log[0].typed_config.format");
+    assert_eq!(path, "filter_chains[0].filters[0].typed_config.access_log[0].typed_config.format");
     assert!(reason.contains("%NOPE%"), "{reason}");
-    assert_eq!(of(to_file("", None)).0, "access_log[0].typed_config.path");
+    assert_eq!(
+        of(to_file("", None)).0,
+        "filter_chains[0].filters[0].typed_config.access_log[0].typed_config.path"
+    );
 }
