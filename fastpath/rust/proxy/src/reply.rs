@@ -133,9 +133,7 @@ impl Failure {
                 let status = if *requesting { 408 } else { 504 };
                 plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")
             }
-            Self::MaxDuration => {
-                plain(504, "downstream duration timeout", None, "max_duration_timeout")
-            }
+            Self::MaxDuration => plain(504, "downstream duration timeout", None, "max_duration_timeout"),
             Self::FaultAbort { status, grpc } => aborted(*status, *grpc),
             Self::Internal(details) => plain(500, "", None, *details),
         }

@@ -62,7 +62,8 @@ impl Engine {
 
     /// Something has moved on the stream.
     pub(crate) fn touch(&mut self, exchange: &mut Exchange) {
-        exchange.deadlines.idle = exchange.times.limits.idle.map_or(Millis::NEVER, |limit| self.now().after(limit));
+        exchange.deadlines.idle =
+            exchange.times.limits.idle.map_or(Millis::NEVER, |limit| self.now().after(limit));
     }
 }
 
