@@ -61,7 +61,8 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         max_requests: max_requests_per_connection,
     };
     let proto::cluster::CommonLbConfig { healthy_panic_threshold } = common_lb_config.unwrap_or_default();
-    let at_panic = at.field("common_lb_config");
+    let (at_panic, at_options) = (at.field("common_lb_config"), at.field("upstream_connection_options"));
+    let keepalive = upstream_connection_options.and_then(|options| options.tcp_keepalive);
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
@@ -80,11 +81,8 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         transport: transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?,
         transport_matches: transport_matches(&transport_socket_matches, at, cx)?,
         http: http_upstream(options, at)?,
-        tcp_keepalive: upstream_connection_options
-            .and_then(|options| options.tcp_keepalive)
-            .map(|value| {
-                tcp_keepalive(value, &at.field("upstream_connection_options").field("tcp_keepalive"))
-            })
+        tcp_keepalive: keepalive
+            .map(|value| tcp_keepalive(value, &at_options.field("tcp_keepalive")))
             .transpose()?,
         service: istio.and_then(service).map(Arc::new),
         external: istio.is_some_and(is_external),
