@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import io
 import socket
 from dataclasses import dataclass
 
@@ -20,11 +21,22 @@ class Response:
         return ",".join(values) if values else None
 
 
+class Kept(io.BufferedReader):
+    """Stays open from response to response: what was read too early is the next one's."""
+
+    def makefile(self, *_mode: object) -> Kept:
+        return self
+
+    def close(self) -> None:
+        """The connection is closed by its client."""
+
+
 class Client:
     """One connection."""
 
     def __init__(self, port: int, timeout: float = 10.0) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+        self._reader = Kept(socket.SocketIO(self.socket, "r"))
 
     def __enter__(self) -> Client:
         return self
@@ -37,7 +49,7 @@ class Client:
 
     def response(self, method: str = "GET") -> Response:
         """The next final response. Raises http.client's errors when it is cut short."""
-        raw = http.client.HTTPResponse(self.socket, method=method)
+        raw = http.client.HTTPResponse(self._reader, method=method)  # type: ignore[arg-type]
         raw.begin()
         headers = tuple((name.lower(), value) for name, value in raw.getheaders())
         return Response(raw.status, headers, raw.read())
