@@ -323,6 +323,12 @@ def compatibility_md(messages: dict[str, Message]) -> str:
     return "".join(out)
 
 
+def write(path: Path, text: str) -> None:
+    """Leaves a file that is right already alone: a newer one would be compiled again."""
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
 def main() -> int:
     load_descriptors()
     try:
@@ -332,9 +338,9 @@ def main() -> int:
         return 1
     generated = CRATE / "src" / "generated"
     generated.mkdir(exist_ok=True)
-    (generated / "messages.rs").write_text(messages_rs(messages))
-    (generated / "table.rs").write_text(table_rs(messages))
-    (ROOT / "docs" / "compatibility.md").write_text(compatibility_md(messages))
+    write(generated / "messages.rs", messages_rs(messages))
+    write(generated / "table.rs", table_rs(messages))
+    write(ROOT / "docs" / "compatibility.md", compatibility_md(messages))
     return 0
 
 
