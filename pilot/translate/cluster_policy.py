@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
 from envoy.config.core.v3 import address_pb2, protocol_pb2
@@ -24,6 +25,9 @@ from meshloom.pilot.translate.protos import duration, pack, u32
 
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNLIMITED = 2**32 - 1
+# More than this the kernel refuses for TCP keep-alive.
+_MOST_PROBES = 127
+_MOST_KERNEL_SECONDS = 32_767
 _LEAST_REQUEST: int = cluster_pb2.Cluster.LEAST_REQUEST
 _LB_POLICY: Mapping[SimpleLoadBalancer, int] = {
     SimpleLoadBalancer.RANDOM: cluster_pb2.Cluster.RANDOM,
@@ -102,12 +106,17 @@ def _keep_alive(cluster: cluster_pb2.Cluster, tcp: TcpPool) -> None:
         return
     alive = address_pb2.TcpKeepalive()
     if tcp.tcp_keepalive.probes:
-        alive.keepalive_probes.CopyFrom(u32(tcp.tcp_keepalive.probes))
+        alive.keepalive_probes.CopyFrom(u32(min(tcp.tcp_keepalive.probes, _MOST_PROBES)))
     if tcp.tcp_keepalive.time:
-        alive.keepalive_time.CopyFrom(u32(int(tcp.tcp_keepalive.time.total_seconds())))
+        alive.keepalive_time.CopyFrom(u32(_kernel_seconds(tcp.tcp_keepalive.time)))
     if tcp.tcp_keepalive.interval:
-        alive.keepalive_interval.CopyFrom(u32(int(tcp.tcp_keepalive.interval.total_seconds())))
+        alive.keepalive_interval.CopyFrom(u32(_kernel_seconds(tcp.tcp_keepalive.interval)))
     cluster.upstream_connection_options.tcp_keepalive.CopyFrom(alive)
+
+
+def _kernel_seconds(wanted: timedelta) -> int:
+    """What Linux takes for TCP_KEEPIDLE and TCP_KEEPINTVL: whole seconds, at least one."""
+    return min(max(1, round(wanted.total_seconds())), _MOST_KERNEL_SECONDS)
 
 
 def _outliers(cluster: cluster_pb2.Cluster, rule: OutlierDetection) -> None:
