@@ -1,6 +1,6 @@
 //! Istio's standard metrics, `istio_requests_total` and the rest, with Istio's labels.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -54,6 +54,33 @@ struct Key {
 pub(crate) struct IstioMetrics {
     requests: HashMap<Key, RequestSeries>,
     tcp: HashMap<Key, TcpSeries>,
+    /// Values of Host that have become labels.
+    hosts: HashSet<Arc<str>>,
+}
+
+/// Combinations that are kept at hand at most. A forgotten one is looked up in the telemetry region again.
+const MAX_SERIES: usize = 16 * 1024;
+/// Values of Host that become labels at most: clients choose them. All others count as unknown.
+const MAX_HOSTS: usize = 1024;
+
+impl IstioMetrics {
+    /// The label for a value of Host, while there is room for one more.
+    fn host(&mut self, authority: &[u8]) -> Option<Arc<str>> {
+        let name = String::from_utf8_lossy(authority).to_ascii_lowercase();
+        if let Some(known) = self.hosts.get(&*name) {
+            return Some(Arc::clone(known));
+        }
+        let name: Arc<str> = name.into();
+        (self.hosts.len() < MAX_HOSTS && self.hosts.insert(Arc::clone(&name))).then_some(name)
+    }
+}
+
+fn keep<T: Copy>(series: &mut HashMap<Key, T>, key: Key, new: T) -> T {
+    if series.len() >= MAX_SERIES {
+        series.clear();
+    }
+    series.insert(key, new);
+    new
 }
 
 /// The label values of one combination.
@@ -152,21 +179,22 @@ impl Engine {
         let host = exchange.outcome.host.as_deref();
         let peer = if inbound { exchange.peers.downstream.clone() } else { self.upstream_peer(exchange) };
         let context = self.context(!inbound, peer, exchange.cluster, host, &exchange.info);
+        let by_host = !settings.disable_host_header_fallback && named_by_host(exchange);
+        let host = if by_host { self.istio.host(exchange.request.authority()) } else { None };
         let outcome = &exchange.outcome;
         let key = Key {
             status: outcome.status,
             flags: outcome.flags.bits(),
             grpc: grpc_status(exchange),
             is_grpc: outcome.is_grpc,
-            host: host_label(exchange, settings.disable_host_header_fallback),
+            host,
             ..context.key()
         };
         let series = match self.istio.requests.get(&key) {
             Some(series) => *series,
             None => {
                 let series = self.request_series(&context, &key, exchange);
-                self.istio.requests.insert(key, series);
-                series
+                keep(&mut self.istio.requests, key, series)
             }
         };
         series.requests.inc();
@@ -235,8 +263,7 @@ impl Engine {
                 let Self { telemetry, local, .. } = self;
                 let series =
                     context.with_labels(&snapshot, &local.workload, &texts, |labels| labels.tcp(telemetry));
-                self.istio.tcp.insert(key, series);
-                series
+                keep(&mut self.istio.tcp, key, series)
             }
         })
     }
@@ -347,14 +374,25 @@ fn grpc_status(exchange: &Exchange) -> Option<u32> {
     header.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok()).or(exchange.outcome.grpc_status)
 }
 
-/// The Host header names the service where the cluster does not; only names that a route knows are bounded, so this is
-/// for requests that found one.
-fn host_label(exchange: &Exchange, disabled: bool) -> Option<Arc<str>> {
-    let index = exchange.cluster?;
+/// The Host header names the service where the cluster does not, for requests that found a route.
+fn named_by_host(exchange: &Exchange) -> bool {
+    let Some(index) = exchange.cluster else { return false };
     let has_service = exchange.snapshot.cluster(index).is_some_and(|cluster| cluster.service.is_some());
-    if disabled || has_service || exchange.route.is_none() {
-        return None;
+    exchange.route.is_some() && !has_service
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_cannot_make_labels_without_end() {
+        let mut metrics = IstioMetrics::default();
+        for number in 0..MAX_HOSTS * 2 {
+            metrics.host(format!("{number}.test").as_bytes());
+        }
+        assert_eq!(metrics.hosts.len(), MAX_HOSTS);
+        assert_eq!(metrics.host(b"0.TEST").as_deref(), Some("0.test"));
+        assert_eq!(metrics.host(b"another.test"), None);
     }
-    let authority = String::from_utf8_lossy(exchange.request.authority()).to_ascii_lowercase();
-    Some(authority.into())
 }
