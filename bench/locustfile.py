@@ -1,6 +1,6 @@
 """A load for a mesh that runs: Firefox and Chrome users of the shop, through its ingress gateway.
 
-meshloom up examples/shop
+meshloom up examples/shop --gateway-port 80:8080
 locust -f bench/locustfile.py --headless -u 50 -r 10 -t 30s --host http://127.0.0.1:8080
 """
 
@@ -24,7 +24,7 @@ class Shopper(FastHttpUser):
     @task
     def browse(self) -> None:
         self.client.get(
-            "/", headers={"User-Agent": self.agent, "Host": "shop.example.com"}, name=self.agent.split("/")[0]
+            "/", headers={"User-Agent": self.agent, "Host": "shop.example.com"}, name=type(self).__name__
         )
 
 
