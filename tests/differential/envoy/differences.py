@@ -66,6 +66,11 @@ LOG_LINES = {
     **{f"{name} ": difference.reason for name, difference in CONVERSATIONS.items()},
 }
 
+# Formats of access logs in which the lines differ.
+FORMATS = {
+    "body": "LOCAL_REPLY_BODY is what the client was told; Envoy knows it in its mappers alone",
+}
+
 # Not to be seen in these tests: an idempotent request that meets the end of a kept connection goes out once
 # more where no retry policy speaks of resets (RFC 9112 9.3.1). Envoy answers 503.
 

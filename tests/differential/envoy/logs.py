@@ -12,7 +12,7 @@ LOG_SECONDS = 12.0  # Envoy writes its file every ten seconds at the latest
 
 
 def lines(log: Path) -> list[str]:
-    return log.read_text().splitlines() if log.exists() else []
+    return log.read_text("latin-1").splitlines() if log.exists() else []
 
 
 def both(folder: Path, wanted: int) -> tuple[list[str], list[str]]:

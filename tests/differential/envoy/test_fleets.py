@@ -20,8 +20,8 @@ from tests.support.proxies import Proxy, running
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
 REQUESTS = 400
-# Chance alone moves a share of 400 draws by more than this once in some ten thousand runs.
-TOLERANCE = 0.1
+# Chance alone moves two shares of 400 draws each further apart once in some hundred thousand runs.
+TOLERANCE = 0.16
 COUNTERS = (
     "upstream_rq_total",
     "upstream_rq_pending_overflow",

@@ -68,29 +68,28 @@ fn list(items: &[JsonValue], values: &impl Values, omit_empty: bool, out: &mut V
     out.push(b']');
 }
 
-/// A JSON string. Bytes that are not UTF-8 become U+FFFD, so that the line is always valid JSON.
+/// A JSON string. Of a text that is not UTF-8 each byte is a character (ISO 8859-1), as in Envoy's logs.
 fn string(raw: &[u8], out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let foreign = std::str::from_utf8(raw).is_err();
     out.push(b'"');
-    for chunk in raw.utf8_chunks() {
-        for byte in chunk.valid().bytes() {
-            match byte {
-                b'"' => out.extend_from_slice(br#"\""#),
-                b'\\' => out.extend_from_slice(br"\\"),
-                b'\n' => out.extend_from_slice(br"\n"),
-                b'\r' => out.extend_from_slice(br"\r"),
-                b'\t' => out.extend_from_slice(br"\t"),
-                0..0x20 => {
-                    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
-                    out.extend_from_slice(b"\\u00");
-                    out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
-                }
-                _ => out.push(byte),
-            }
-        }
-        if !chunk.invalid().is_empty() {
-            out.extend_from_slice("\u{fffd}".as_bytes());
+    for byte in raw {
+        match byte {
+            b'"' => out.extend_from_slice(br#"\""#),
+            b'\\' => out.extend_from_slice(br"\\"),
+            b'\n' => out.extend_from_slice(br"\n"),
+            b'\r' => out.extend_from_slice(br"\r"),
+            b'\t' => out.extend_from_slice(br"\t"),
+            0..0x20 => escaped(*byte, out),
+            0x80.. if foreign => escaped(*byte, out),
+            _ => out.push(*byte),
         }
     }
     out.push(b'"');
+}
+
+fn escaped(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| HEX.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    out.extend_from_slice(b"\\u00");
+    out.extend_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
 }

@@ -42,7 +42,7 @@ fn line(omit_empty: bool) -> String {
 fn json_keeps_numbers_and_marks_what_is_missing() {
     assert_eq!(
         line(false),
-        "{\"in\":{\"gone\":null,\"code\":503},\"list\":[true,\"503/-\"],\"name\":\"a\\\"\\n\\u0001\u{fffd}\"}\n"
+        "{\"in\":{\"gone\":null,\"code\":503},\"list\":[true,\"503/-\"],\"name\":\"a\\\"\\n\\u0001\\u00ff\"}\n"
     );
 }
 

@@ -28,6 +28,18 @@ impl Sender {
         }
     }
 
+    /// Bytes that a piece of the body takes on the wire.
+    pub(crate) fn wire_len(self, data: &[u8]) -> u64 {
+        let framing = match self {
+            Self::Nothing => return 0,
+            Self::Chunked if !data.is_empty() => {
+                ChunkHead::new(data.len()).as_bytes().len() + CHUNK_END.len()
+            }
+            Self::Raw | Self::Chunked => 0,
+        };
+        (data.len() + framing) as u64
+    }
+
     /// Sends one piece of the body.
     pub(crate) fn data(
         self,

@@ -41,6 +41,7 @@ impl Engine {
         }
         let Some(mut upstream) = self.ups.take(connection) else { return };
         self.up_target = Some(connection);
+        exchange.outcome.wire_sent += upstream.sender.wire_len(data);
         let sent = upstream.sender.data(&mut self.up_out, &mut upstream.io, data);
         upstream.broken |= sent.is_err();
         let congested = upstream.io.unsent() > self.upstream_limit(&upstream);

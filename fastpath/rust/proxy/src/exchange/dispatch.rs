@@ -195,8 +195,11 @@ impl Engine {
             self.flush_upstream();
         }
         self.up_target = Some(connection);
+        let before = self.up_out.bytes.len();
         let sender = request_head(&mut self.up_out.bytes, &exchange.request);
         upstream.sender = sender;
+        exchange.outcome.wire_sent += (self.up_out.bytes.len() - before) as u64;
+        exchange.outcome.wire_sent += sender.wire_len(&exchange.body.kept);
         let mut sent = sender.data(&mut self.up_out, &mut upstream.io, &exchange.body.kept);
         if exchange.body.complete {
             sender.end(&mut self.up_out, &exchange.body.trailers);

@@ -191,7 +191,6 @@ fn rewrite_path(exchange: &mut Exchange, rewrite: &PathRewrite) {
     if !exchange.chain.router.suppress_envoy_headers {
         exchange.request.fields.set(H::XEnvoyOriginalPath, &before);
     }
-    exchange.outcome.original_target = Some(before);
     exchange.request.set_target(&after);
 }
 

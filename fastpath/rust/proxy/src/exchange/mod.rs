@@ -167,14 +167,14 @@ pub(crate) struct Outcome {
     pub(crate) details: Cow<'static, str>,
     pub(crate) body_sent: u64,
     pub(crate) head_sent: u64,
-    /// Bytes of the response's body from the upstream.
-    pub(crate) body_received: u64,
+    /// Bytes from upstreams, and to them: of all attempts, framing included.
+    pub(crate) wire_received: u64,
+    pub(crate) wire_sent: u64,
     pub(crate) host: Option<Rc<Host>>,
     pub(crate) upstream_local: Option<std::net::SocketAddr>,
     pub(crate) upstream_connection: u64,
     pub(crate) upstream_failure: Option<Box<str>>,
     pub(crate) local_body: Cow<'static, str>,
-    pub(crate) original_target: Option<Box<[u8]>>,
     pub(crate) grpc_status: Option<u32>,
     pub(crate) is_grpc: bool,
 }
@@ -210,13 +210,13 @@ impl Default for Outcome {
             details: Cow::Borrowed(""),
             body_sent: 0,
             head_sent: 0,
-            body_received: 0,
+            wire_received: 0,
+            wire_sent: 0,
             host: None,
             upstream_local: None,
             upstream_connection: 0,
             upstream_failure: None,
             local_body: Cow::Borrowed(""),
-            original_target: None,
             grpc_status: None,
             is_grpc: false,
         }

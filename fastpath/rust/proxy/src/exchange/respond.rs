@@ -116,7 +116,6 @@ impl Engine {
 
     /// A piece of the upstream's body.
     pub(crate) fn relay_data(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
-        exchange.outcome.body_received += data.len() as u64;
         self.touch(exchange);
         let Downstream { io, state, .. } = down;
         if let crate::downstream::DownstreamState::Http(http) = state {

@@ -62,7 +62,7 @@ impl<'x> ExchangeValues<'x> {
     }
 
     fn path(&self, part: PathPart, source: PathSource, out: &mut Vec<u8>) -> bool {
-        let original = self.exchange.outcome.original_target.as_deref();
+        let original = self.exchange.request.fields.get(KnownHeader::XEnvoyOriginalPath);
         let target = match source {
             PathSource::Path => self.exchange.request.target(),
             PathSource::Original => match original {
@@ -84,7 +84,7 @@ impl<'x> ExchangeValues<'x> {
             let rest = pair.strip_prefix(name.as_bytes())?;
             if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b"=") }
         });
-        text(value, out)
+        present(value, out)
     }
 
     fn grpc_status(&self, format: GrpcStatusFormat, out: &mut Vec<u8>) -> bool {
@@ -132,12 +132,11 @@ impl<'x> ExchangeValues<'x> {
             Command::ResponseCode => u64::from(outcome.status),
             Command::BytesReceived => self.exchange.body.received,
             Command::BytesSent => outcome.body_sent,
-            Command::RequestHeadersBytes => self.exchange.request.head_len as u64,
-            Command::ResponseHeadersBytes => outcome.head_sent,
-            Command::UpstreamWireBytesReceived => {
-                outcome.body_received + self.exchange.response.head_len as u64
-            }
-            Command::UpstreamWireBytesSent | Command::DownstreamWireBytesReceived => {
+            Command::RequestHeadersBytes => self.exchange.request.headers_bytes(),
+            Command::ResponseHeadersBytes => self.exchange.response.headers_bytes(),
+            Command::UpstreamWireBytesReceived => outcome.wire_received,
+            Command::UpstreamWireBytesSent => outcome.wire_sent,
+            Command::DownstreamWireBytesReceived => {
                 self.exchange.body.received + self.exchange.request.head_len as u64
             }
             Command::DownstreamWireBytesSent => outcome.body_sent + outcome.head_sent,
@@ -221,8 +220,9 @@ impl ExchangeValues<'_> {
         let (outcome, info) = (&self.exchange.outcome, &self.exchange.info);
         let route = self.exchange.route.as_deref();
         Some(match command {
-            Command::UpstreamHost(part) | Command::UpstreamRemoteAddress(part) => {
-                self.upstream_host(*part, out)
+            Command::UpstreamHost(part) => self.upstream_host(*part, out),
+            Command::UpstreamRemoteAddress(part) => {
+                outcome.upstream_local.is_some() && self.upstream_host(*part, out)
             }
             Command::UpstreamLocalAddress(part) => address(outcome.upstream_local, *part, out),
             Command::UpstreamCluster => self.cluster(false, out),

@@ -261,6 +261,11 @@ impl Fields {
         self.added.push(Added { name, value, id });
     }
 
+    /// Bytes of the names and values that are to be sent.
+    pub(crate) fn forwarded_bytes(&self) -> u64 {
+        self.forwarded().map(|(name, value)| (name.len() + value.len()) as u64).sum()
+    }
+
     /// What is to be sent, in order: without hop-by-hop fields and those that the encoder writes itself.
     pub(crate) fn forwarded(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let received = self

@@ -115,6 +115,14 @@ impl Request {
         self.authority = self.fields.store(authority);
     }
 
+    /// What its fields take as names and values, the four of HTTP/2 that stand for the request line and Host included.
+    pub(crate) fn headers_bytes(&self) -> u64 {
+        const PSEUDO: usize = ":authority:path:method:scheme".len();
+        let line = self.authority().len() + self.target().len() + self.method_text().len();
+        let named = PSEUDO + line + self.scheme.as_str().len();
+        named as u64 + self.fields.forwarded_bytes() + framing_bytes(self.body)
+    }
+
     pub(crate) fn is_grpc(&self) -> bool {
         use meshloom_wire::http1::KnownHeader;
         self.fields.get(KnownHeader::ContentType).is_some_and(|value| {
@@ -123,6 +131,20 @@ impl Request {
                 .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
         })
     }
+}
+
+/// What the field that frames a body takes, as name and value.
+pub(super) fn framing_bytes(body: BodyLength) -> u64 {
+    let bytes = match body {
+        BodyLength::Length(length) => "content-length".len() + digits(length),
+        BodyLength::Chunked => "transfer-encodingchunked".len(),
+        BodyLength::None | BodyLength::UntilClose => 0,
+    };
+    bytes as u64
+}
+
+fn digits(number: u64) -> usize {
+    number.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
 impl Matchable for Request {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use meshloom_wire::http1::{BodyLength, Headers, ResponseHead, Version};
 
-use super::Fields;
+use super::{Fields, request::framing_bytes};
 
 /// The head of a response: as the upstream sent it, or made here.
 #[derive(Debug)]
@@ -52,10 +52,21 @@ impl Response {
         self.head_len = 0;
     }
 
+    /// What its fields take as names and values, `:status` included.
+    pub(crate) fn headers_bytes(&self) -> u64 {
+        const STATUS: u64 = ":status200".len() as u64;
+        let framing = match self.announced {
+            Some(length) => BodyLength::Length(length),
+            None => self.body,
+        };
+        STATUS + self.fields.forwarded_bytes() + framing_bytes(framing)
+    }
+
     /// A header's value; `:status` counts as one.
     pub(crate) fn header(&self, name: &str) -> Option<Cow<'_, [u8]>> {
-        match name {
-            ":status" => Some(Cow::Owned(self.status.to_string().into_bytes())),
+        match (name, self.announced) {
+            (":status", _) => Some(Cow::Owned(self.status.to_string().into_bytes())),
+            ("content-length", Some(length)) => Some(Cow::Owned(length.to_string().into_bytes())),
             _ => self.fields.value(name),
         }
     }

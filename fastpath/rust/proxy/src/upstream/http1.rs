@@ -99,6 +99,7 @@ impl Engine {
             }
             let stop = match upstream.io.read(buffers) {
                 Read::Data(n) => {
+                    exchange.outcome.wire_received += n as u64;
                     let data = buffers.input.get(..n).unwrap_or_default();
                     if upstream.http.held.is_empty() {
                         let mut at = 0;
