@@ -9,7 +9,8 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import BinaryIO
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,16 @@ class Received:
 
 @dataclass(frozen=True)
 class Answer:
-    """Bytes to send, after a wait; then the connection is kept, ended (`close`) or torn down (`reset`)."""
+    """Bytes to send, after a wait; then the connection is kept, ended (`close`) or torn down (`reset`).
+
+    Where there is a `rest`, it follows after `pause` seconds.
+    """
 
     data: bytes = b""
     then: str = "keep"
     wait: float = 0.0
+    rest: bytes = b""
+    pause: float = 0.0
 
 
 def answer(status: int = 200, body: bytes = b"ok", *headers: tuple[str, str]) -> Answer:
@@ -53,6 +59,8 @@ class Origin:
     """Listens on 127.0.0.1 until closed; each connection has a thread of its own."""
 
     script: Script = lambda _received: answer()
+    # Asked with each head before the body is read: an answer that does not wait for the body.
+    early: Callable[[Received], Answer | None] = lambda _head: None
     received: list[Received] = field(default_factory=list)
     connections: int = 0
 
@@ -82,21 +90,27 @@ class Origin:
 
 def serve_one(origin: Origin, connection: socket.socket) -> bool:
     """Answer the next request on a connection; False when the connection is at its end."""
-    received = read_request(connection)
-    if received is None:
+    stream = connection.makefile("rb")
+    head = read_head(stream)
+    if head is None:
         return False
-    origin.received.append(received)
-    reply = origin.script(received)
+    reply = origin.early(head)
+    if reply is None:
+        head = replace(head, body=read_body(stream, {name.lower(): value for name, value in head.headers}))
+        reply = origin.script(head)
+    origin.received.append(head)
     if reply.wait:
         time.sleep(reply.wait)  # a slow upstream is what is being tested
     connection.sendall(reply.data)
+    if reply.rest:
+        time.sleep(reply.pause)
+        connection.sendall(reply.rest)
     if reply.then == "reset":
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return reply.then == "keep"
 
 
-def read_request(connection: socket.socket) -> Received | None:
-    stream = connection.makefile("rb")
+def read_head(stream: BinaryIO) -> Received | None:
     first = stream.readline()
     if not first:
         return None
@@ -105,11 +119,11 @@ def read_request(connection: socket.socket) -> Received | None:
     while (line := stream.readline()) not in (b"\r\n", b""):
         name, _, value = line.decode("latin-1").rstrip("\r\n").partition(":")
         headers.append((name, value.strip(" ")))
-    return Received(method, target, tuple(headers), read_body(stream, {k.lower(): v for k, v in headers}))
+    return Received(method, target, tuple(headers), b"")
 
 
-def read_body(stream: socket.SocketIO | object, headers: dict[str, str]) -> bytes:
-    read, readline = stream.read, stream.readline  # type: ignore[union-attr]
+def read_body(stream: BinaryIO, headers: dict[str, str]) -> bytes:
+    read, readline = stream.read, stream.readline
     if headers.get("transfer-encoding", "").lower() != "chunked":
         return bytes(read(int(headers.get("content-length", "0"))))
     body = b""

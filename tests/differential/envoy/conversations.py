@@ -15,6 +15,7 @@ ROUTES = [
     direct({"path": "/nobody"}, 204),
     direct({"path": "/big"}, 200, "x" * 4000),
     route({"prefix": "/quick"}, {"cluster": "origin", "idle_timeout": "0.2s"}),
+    route({"prefix": "/hurried"}, {"cluster": "origin", "timeout": "0.2s"}),
     route(ANY, "origin"),
 ]
 
@@ -127,6 +128,9 @@ BODIES = [
         [Step(get("/local", "Content-Length: 6", method="POST") + b"abc", ("POST",))],
         ends=True,
     ),
+    once("early", get("/early", "Content-Length: 10", method="POST") + b"abc", "POST", ends=True),
+    once("earlychunked", get("/early", CHUNKED, method="POST") + b"3\r\nabc\r\n", "POST", ends=True),
+    once("earlywhole", post("/early", b"x" * 10), "POST"),
     once("localbody", post("/local", b"abc"), "POST", ends=True),
 ]
 
@@ -172,6 +176,15 @@ TIMEOUTS = [
         "POST",
         ends=True,
         manager={"stream_idle_timeout": "0.2s"},
+    ),
+    once("drip", get("/drip")),
+    once("dripidle", get("/drip"), ends=True, manager={"stream_idle_timeout": "0.2s"}),
+    once("driptimeout", get("/hurried/drip"), ends=True),
+    once(
+        "dripduration",
+        get("/drip"),
+        ends=True,
+        manager={"common_http_protocol_options": {"max_stream_duration": "0.2s"}},
     ),
     once("routeidle", get("/quick/slow")),
     once(

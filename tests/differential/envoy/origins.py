@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.support.origin import Answer, Received, Script, answer
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -20,6 +22,8 @@ def scripted(name: str) -> Script:
         "/own-via": answer(200, b"v", ("Via", "1.1 origin")),
         "/slow": Answer(answer(200, b"late").data, wait=0.5),
         "/quick/slow": Answer(answer(200, b"late").data, wait=0.5),
+        "/drip": Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ndrip", rest=b"drop", pause=0.5),
+        "/hurried/drip": Answer(b"HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\ndrip", rest=b"drop", pause=0.5),
         "/large": answer(200, b"d" * 1_500_000),
         "/chunked": Answer(CHUNKED + b"3\r\nabc\r\n4\r\ndefg\r\n0\r\nX-T: 1\r\n\r\n"),
         "/untilclose": Answer(b"HTTP/1.1 200 OK\r\n\r\nuntil the end", then="close"),
@@ -46,3 +50,8 @@ def scripted(name: str) -> Script:
         return answer(status, name.encode(), ("X-Origin", name))
 
     return reply
+
+
+def hasty(head: Received) -> Answer | None:
+    """Refuses what goes to /early as soon as it sees its head."""
+    return replace(answer(413, b"too large"), then="close") if head.target == "/early" else None

@@ -12,7 +12,7 @@ from tests.differential.envoy import differences
 from tests.differential.envoy.conversations import CONVERSATIONS, Conversation
 from tests.differential.envoy.logs import both
 from tests.differential.envoy.observe import Headers, settle
-from tests.differential.envoy.origins import scripted
+from tests.differential.envoy.origins import hasty, scripted
 from tests.differential.envoy.talk import Heard, talk
 from tests.support.bootstrap import cluster, file_log, http_listener, static, virtual_host
 from tests.support.origin import Origin
@@ -41,7 +41,7 @@ class Held:
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
-    one = Origin(scripted("origin"))
+    one = Origin(scripted("origin"), early=hasty)
     yield one
     one.close()
 

@@ -19,9 +19,10 @@ impl Engine {
         exchange.outcome.details = Cow::Borrowed("via_upstream");
         exchange.times.response_begin = Some(now);
         exchange.deadlines.attempt = Millis::NEVER;
-        if !exchange.chain.router.suppress_envoy_headers {
-            let begin =
-                exchange.times.request_end.or(exchange.times.upstream_begin).unwrap_or(exchange.times.start);
+        // Of an answer before the end of the request there is no such time.
+        let request_end =
+            exchange.times.request_end.filter(|_| !exchange.chain.router.suppress_envoy_headers);
+        if let Some(begin) = request_end {
             let ms = u64::try_from(now.saturating_duration_since(begin).as_millis()).unwrap_or(u64::MAX);
             exchange.response.fields.remove(H::XEnvoyUpstreamServiceTime);
             exchange.response.fields.add_number(H::XEnvoyUpstreamServiceTime, ms);
@@ -82,7 +83,8 @@ impl Engine {
             stats.cx_drain_close.inc();
             return true;
         }
-        spent || http.close || !http.keep_alive || !exchange.body.complete && exchange.is_local_answer()
+        // Whoever answers before the end of the request may leave its rest unread.
+        spent || http.close || !http.keep_alive || !exchange.body.complete
     }
 
     fn standard_headers(&mut self, exchange: &mut Exchange) {
