@@ -38,7 +38,15 @@ def worker_pids(proxy: Proxy) -> list[int]:
     """The children that are not the agent, in order of their start."""
     pid = proxy.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(c) for c in children if b"meshproxy.agent" not in Path(f"/proc/{c}/cmdline").read_bytes()]
+    return [int(child) for child in children if is_worker(child)]
+
+
+def is_worker(pid: str) -> bool:
+    """A child may end while it is looked at; then it is none any more."""
+    try:
+        return b"meshproxy.agent" not in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class Load:
