@@ -33,7 +33,7 @@ def settle(headers: Headers, ports: dict[str, str]) -> Headers:
     for name, value in headers:
         plain = "<moment>" if name.lower() in VOLATILE else UUID.sub("<uuid>", value)
         for port, word in ports.items():
-            plain = plain.replace(port, word)
+            plain = plain.replace(f":{port}", f":{word}")
         kept.append((name.lower(), plain))
     for name in LISTS.intersection(name for name, _ in kept):
         joined = ",".join(value for key, value in kept if key == name)
