@@ -8,6 +8,7 @@ use crate::listener::ChainKind;
 use crate::reactor::{Millis, Ready, Token};
 use crate::reply::Failure;
 use crate::transport::Read;
+use crate::upstream::UpstreamStream;
 
 impl Engine {
     /// An event, or another turn (`None`).
@@ -47,13 +48,12 @@ impl Engine {
             DownstreamState::Http(http) => http
                 .exchange
                 .and_then(|token| self.exchanges.get(token))
-                .and_then(|exchange| exchange.connection()),
-            DownstreamState::Tcp(session) => session.upstream(),
+                .and_then(|exchange| exchange.upstream()),
+            DownstreamState::Tcp(session) => session.upstream().map(UpstreamStream::whole),
             _ => None,
         };
-        let Some(token) = upstream else { return };
-        if self.ups.get(token).is_some_and(|upstream| upstream.paused) {
-            self.run_soon(token);
+        if let Some(stream) = upstream {
+            self.resume_response(stream);
         }
     }
 

@@ -26,7 +26,7 @@ impl Engine {
         if exchange.stage == Stage::Done {
             return;
         }
-        let Link::Active(connection, _) = exchange.link else {
+        let Link::Active(stream, _) = exchange.link else {
             return self.keep_body(exchange, down, data);
         };
         if exchange.body.replayable {
@@ -39,18 +39,10 @@ impl Engine {
                 exchange.body.kept = Vec::new();
             }
         }
-        let Some(mut upstream) = self.ups.take(connection) else { return };
-        self.up_target = Some(connection);
-        exchange.outcome.wire_sent += upstream.sender.wire_len(data);
-        let sent = upstream.sender.data(&mut self.up_out, &mut upstream.io, data);
-        upstream.broken |= sent.is_err();
-        let congested = upstream.io.unsent() > self.upstream_limit(&upstream);
-        self.settle_upstream_kept(connection, upstream);
-        if congested {
-            exchange.chain.stats.flow_control_paused.inc();
-            if let Some(http) = down.http() {
-                http.paused = true;
-            }
+        let sent = self.send_upstream_data(stream, data);
+        exchange.outcome.wire_sent += sent.wire;
+        if sent.congested {
+            hold_back(exchange, down);
         }
     }
 
@@ -58,10 +50,7 @@ impl Engine {
     fn keep_body(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
         exchange.body.kept.extend_from_slice(data);
         if exchange.body.kept.len() >= exchange.chain.buffer_limit {
-            exchange.chain.stats.flow_control_paused.inc();
-            if let Some(http) = down.http() {
-                http.paused = true;
-            }
+            hold_back(exchange, down);
         }
     }
 
@@ -71,16 +60,13 @@ impl Engine {
         exchange.times.request_end = Some(self.clock.instant());
         exchange.deadlines.request = crate::reactor::Millis::NEVER;
         self.touch(exchange);
-        let Link::Active(connection, _) = exchange.link else {
+        let Link::Active(stream, _) = exchange.link else {
             if matches!(exchange.link, Link::Waiting(_)) {
                 self.start_response_timer(exchange);
             }
             return;
         };
-        if let Some(upstream) = self.ups.get_mut(connection) {
-            self.up_target = Some(connection);
-            upstream.sender.end(&mut self.up_out, &exchange.body.trailers);
-        }
+        self.send_upstream_end(stream, &exchange.body.trailers);
         exchange.times.upstream_end = Some(self.clock.instant());
         if exchange.stage == Stage::Requesting {
             if let Some(limit) = exchange.times.limits.attempt {
@@ -98,5 +84,13 @@ impl Engine {
             down.resume = true;
             self.run_soon(downstream);
         }
+    }
+}
+
+/// The client is to wait until what it has sent has gone on.
+fn hold_back(exchange: &Exchange, down: &mut Downstream) {
+    exchange.chain.stats.flow_control_paused.inc();
+    if let Some(http) = down.http() {
+        http.paused = true;
     }
 }

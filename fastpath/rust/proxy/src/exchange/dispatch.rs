@@ -8,18 +8,17 @@ use meshloom_model::route::{HostRewrite, ResourcePriority};
 use meshloom_wire::http1::KnownHeader as H;
 
 use super::{Exchange, Link, Stage, forward::set_host};
-use crate::codec::{Sender, request_head};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
-use crate::upstream::{Host, Upstream, UpstreamState, bump};
+use crate::upstream::{Host, Upstream, UpstreamState, UpstreamStream, bump};
 
 impl Exchange {
-    /// The upstream connection it has.
-    pub(crate) fn connection(&self) -> Option<Token> {
+    /// The stream to its upstream that it has.
+    pub(crate) fn upstream(&self) -> Option<UpstreamStream> {
         match &self.link {
-            Link::Active(token, _) => Some(*token),
+            Link::Active(stream, _) => Some(*stream),
             Link::None | Link::Waiting(_) => None,
         }
     }
@@ -142,8 +141,9 @@ impl Engine {
         if matches!(exchange.link, Link::Waiting(_)) {
             self.stop_waiting(exchange, &host);
         }
-        exchange.link = Link::Active(connection, Rc::clone(&host));
         exchange.tries.on_reused = upstream.served > 0;
+        let stream = upstream.begin(connection, token);
+        exchange.link = Link::Active(stream, Rc::clone(&host));
         exchange.tries.counted_active = true;
         self.count_cluster(exchange, |stats| {
             stats.rq_total.inc();
@@ -151,11 +151,6 @@ impl Engine {
         });
         exchange.outcome.upstream_local = Some(upstream.local);
         exchange.outcome.upstream_connection = upstream.id;
-        upstream.state = UpstreamState::Busy(token);
-        upstream.deadline = Millis::NEVER;
-        upstream.served += 1;
-        upstream.paused = false;
-        upstream.http.restart();
         exchange.times.upstream_begin = Some(self.clock.instant());
         let limits = exchange.times.limits;
         if exchange.body.complete {
@@ -167,7 +162,7 @@ impl Engine {
             exchange.deadlines.attempt_idle = self.now().after(limit);
         }
         self.attempt_headers(exchange, &host);
-        self.send_request(exchange, connection, upstream);
+        self.send_request(exchange, stream, upstream);
     }
 
     /// Headers that differ from attempt to attempt.
@@ -189,29 +184,16 @@ impl Engine {
     }
 
     /// Sends the head, and as much of the body as is there.
-    fn send_request(&mut self, exchange: &mut Exchange, connection: Token, upstream: &mut Upstream) {
-        // Bytes for another connection would be in the way.
-        if self.up_target.is_some_and(|target| target != connection) {
-            self.flush_upstream();
-        }
-        self.up_target = Some(connection);
-        let before = self.up_out.bytes.len();
-        let sender = request_head(&mut self.up_out.bytes, &exchange.request);
-        upstream.sender = sender;
-        exchange.outcome.wire_sent += (self.up_out.bytes.len() - before) as u64;
-        exchange.outcome.wire_sent += sender.wire_len(&exchange.body.kept);
-        let mut sent = sender.data(&mut self.up_out, &mut upstream.io, &exchange.body.kept);
+    fn send_request(&mut self, exchange: &mut Exchange, to: UpstreamStream, upstream: &mut Upstream) {
+        self.aim(to.connection);
+        let wire = upstream.send_request(to, &exchange.request, &exchange.body, &mut self.up_out);
+        exchange.outcome.wire_sent += wire;
         if exchange.body.complete {
-            sender.end(&mut self.up_out, &exchange.body.trailers);
             exchange.times.upstream_end = Some(self.clock.instant());
         }
         if !exchange.body.replayable {
             exchange.body.kept.clear();
         }
-        if sender == Sender::Nothing && !exchange.body.kept.is_empty() {
-            sent = Ok(());
-        }
-        upstream.broken |= sent.is_err();
         // The client may have been held back while there was no connection.
         if !exchange.body.complete {
             self.run_soon(exchange.downstream);
@@ -239,7 +221,7 @@ impl Engine {
         }
     }
 
-    /// Breaks the tie to the upstream: a connection with half a request or response on it is closed.
+    /// Breaks the tie to the upstream: what is half done there is given up.
     pub(crate) fn abort_upstream(&mut self, exchange: &mut Exchange) {
         match std::mem::take(&mut exchange.link) {
             Link::None => self.cancel_retry(exchange),
@@ -248,14 +230,10 @@ impl Engine {
                 self.stop_waiting(exchange, &host);
                 self.release_attempt(exchange, &host);
             }
-            Link::Active(token, host) => {
+            Link::Active(stream, host) => {
                 self.release_attempt(exchange, &host);
                 self.count_cluster(exchange, |stats| stats.rq_tx_reset.inc());
-                if self.up_target == Some(token) {
-                    self.up_target = None;
-                    self.up_out.bytes.clear();
-                }
-                self.close_upstream(token);
+                self.abort_stream(stream);
             }
         }
     }

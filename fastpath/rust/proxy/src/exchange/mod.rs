@@ -30,7 +30,7 @@ use crate::downstream::ConnectionInfo;
 use crate::listener::HttpChain;
 use crate::message::{Request, Response};
 use crate::reactor::{Millis, Token};
-use crate::upstream::{ClusterId, Host};
+use crate::upstream::{ClusterId, Host, UpstreamStream};
 
 /// One request and its response.
 pub(crate) struct Exchange {
@@ -78,8 +78,8 @@ pub(crate) enum Link {
     None,
     /// Waits for a connection to this host.
     Waiting(Rc<Host>),
-    /// Has this connection.
-    Active(Token, Rc<Host>),
+    /// Has this stream of a connection.
+    Active(UpstreamStream, Rc<Host>),
 }
 
 /// The request's body, as far as it has come.

@@ -122,8 +122,8 @@ impl Engine {
             }
         }
         // The others get their turn; this one goes on in the next.
-        if let Some(token) = exchange.connection() {
-            self.run_soon(token);
+        if let Some(stream) = exchange.upstream() {
+            self.run_soon(stream.connection);
         }
         Stop::Wait
     }

@@ -1,0 +1,110 @@
+//! Requests on their way to an upstream, whichever version of HTTP it speaks.
+
+use super::{Upstream, UpstreamState};
+use crate::codec::{Outbox, request_head};
+use crate::engine::Engine;
+use crate::exchange::RequestBody;
+use crate::message::Request;
+use crate::reactor::{Millis, Token};
+
+/// One stream of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UpstreamStream {
+    pub(crate) connection: Token,
+    /// Its number; 0 where a connection carries one message at a time.
+    pub(crate) number: u32,
+}
+
+impl UpstreamStream {
+    /// A connection that is used as one stream.
+    pub(crate) fn whole(connection: Token) -> Self {
+        Self { connection, number: 0 }
+    }
+}
+
+/// What became of a piece of a body.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sent {
+    /// Bytes that it takes on the wire.
+    pub(crate) wire: u64,
+    /// More than may wait is waiting: no more should come for now.
+    pub(crate) congested: bool,
+}
+
+impl Upstream {
+    /// The connection carries this exchange from now on.
+    pub(crate) fn begin(&mut self, connection: Token, exchange: Token) -> UpstreamStream {
+        self.state = UpstreamState::Busy(exchange);
+        self.deadline = Millis::NEVER;
+        self.served += 1;
+        self.paused = false;
+        self.http.restart();
+        UpstreamStream::whole(connection)
+    }
+
+    /// Sends the head, what is there of the body, and its end when that is known. Gives the bytes on the wire.
+    pub(crate) fn send_request(
+        &mut self,
+        _to: UpstreamStream,
+        request: &Request,
+        body: &RequestBody,
+        out: &mut Outbox,
+    ) -> u64 {
+        let before = out.bytes.len();
+        self.sender = request_head(&mut out.bytes, request);
+        let head = (out.bytes.len() - before) as u64;
+        let wire = self.sender.wire_len(&body.kept);
+        let sent = self.sender.data(out, &mut self.io, &body.kept);
+        self.broken |= sent.is_err();
+        if body.complete {
+            self.sender.end(out, &body.trailers);
+        }
+        head + wire
+    }
+}
+
+impl Engine {
+    /// Bytes for this connection are gathered from now on; those for another one leave first.
+    pub(crate) fn aim(&mut self, connection: Token) {
+        if self.up_target.is_some_and(|target| target != connection) {
+            self.flush_upstream();
+        }
+        self.up_target = Some(connection);
+    }
+
+    /// Sends a piece of a request's body.
+    pub(crate) fn send_upstream_data(&mut self, to: UpstreamStream, data: &[u8]) -> Sent {
+        self.aim(to.connection);
+        let Some(mut upstream) = self.ups.take(to.connection) else { return Sent::default() };
+        let wire = upstream.sender.wire_len(data);
+        let sent = upstream.sender.data(&mut self.up_out, &mut upstream.io, data);
+        upstream.broken |= sent.is_err();
+        let congested = upstream.io.unsent() > self.upstream_limit(&upstream);
+        self.settle_upstream_kept(to.connection, upstream);
+        Sent { wire, congested }
+    }
+
+    /// Ends a request. `trailers` is a received trailer section, or empty.
+    pub(crate) fn send_upstream_end(&mut self, to: UpstreamStream, trailers: &[u8]) {
+        self.aim(to.connection);
+        if let Some(upstream) = self.ups.get_mut(to.connection) {
+            upstream.sender.end(&mut self.up_out, trailers);
+        }
+    }
+
+    /// Gives up a request and its response. An HTTP/1 connection with half of either on it is closed.
+    pub(crate) fn abort_stream(&mut self, of: UpstreamStream) {
+        if self.up_target == Some(of.connection) {
+            self.up_target = None;
+            self.up_out.bytes.clear();
+        }
+        self.close_upstream(of.connection);
+    }
+
+    /// The client has taken bytes: a response that was held back may go on.
+    pub(crate) fn resume_response(&mut self, of: UpstreamStream) {
+        if self.ups.get(of.connection).is_some_and(|upstream| upstream.paused) {
+            self.run_soon(of.connection);
+        }
+    }
+}
