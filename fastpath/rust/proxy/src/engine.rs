@@ -40,8 +40,9 @@ pub(crate) struct Engine {
     /// Request bytes of the present event, and where they go.
     pub(crate) up_out: Outbox,
     pub(crate) up_target: Option<Token>,
-    /// Response bytes of the present event.
+    /// Response bytes of the present event, and where they go.
     pub(crate) down_out: Outbox,
+    pub(crate) down_target: Option<Token>,
     pub(crate) sockets: Slab<ListenSocket>,
     pub(crate) downs: Slab<Box<Downstream>>,
     pub(crate) ups: Slab<Box<Upstream>>,
@@ -92,6 +93,7 @@ impl Engine {
             up_out: Outbox::default(),
             up_target: None,
             down_out: Outbox::default(),
+            down_target: None,
             sockets: Slab::new(Kind::Listener),
             downs: Slab::new(Kind::Downstream),
             ups: Slab::new(Kind::Upstream),

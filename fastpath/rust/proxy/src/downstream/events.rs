@@ -13,7 +13,7 @@ use crate::upstream::UpstreamStream;
 impl Engine {
     /// An event, or another turn (`None`).
     pub(crate) fn downstream_event(&mut self, token: Token, ready: Option<Ready>) {
-        let Some(mut down) = self.downs.take(token) else { return };
+        let Some(mut down) = self.lend_downstream(token) else { return };
         if let Some(ready) = ready {
             down.io.ready(ready);
         }
@@ -116,7 +116,7 @@ impl Engine {
 
     /// A deadline has come, perhaps.
     pub(crate) fn downstream_timer(&mut self, token: Token) {
-        let Some(mut down) = self.downs.take(token) else { return };
+        let Some(mut down) = self.lend_downstream(token) else { return };
         let fate =
             if down.deadline <= self.now() { self.downstream_expired(token, &mut down) } else { Fate::Keep };
         self.settle_downstream(token, down, fate);
@@ -159,7 +159,7 @@ impl Engine {
             if !drains {
                 continue;
             }
-            if let Some(mut down) = self.downs.take(token) {
+            if let Some(mut down) = self.lend_downstream(token) {
                 down.io.say_goodbye();
                 self.settle_downstream(token, down, Fate::Close(CloseReason::Local));
             }
@@ -168,6 +168,8 @@ impl Engine {
 
     /// Puts a connection that was worked on back into its place, or ends it.
     pub(crate) fn settle_downstream(&mut self, token: Token, mut down: Box<Downstream>, fate: Fate) {
+        down.broken |= self.down_out.flush(&mut down.io).is_err();
+        self.down_target = None;
         match fate {
             Fate::Keep => {
                 let at = down.deadline;

@@ -1,5 +1,7 @@
 //! The server side of HTTP/1: reads requests off a connection, one after the other.
 
+mod respond;
+
 use meshloom_wire::http1::{BodyDecoder, BodyEvent, DecodeError, Headers, RequestHead, RequestParser};
 
 use super::{CloseReason, Downstream, DownstreamState, Fate, Http1, RequestPhase};
@@ -68,6 +70,7 @@ impl Engine {
         let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
         let fate = self.read_requests(token, down, &mut buffers);
         self.buffers = Some(buffers);
+        down.broken |= self.down_out.flush(&mut down.io).is_err();
         self.flush_upstream();
         if fate == Fate::Keep { self.after_http_input(token, down) } else { fate }
     }
@@ -215,10 +218,10 @@ impl Engine {
         let now = self.clock.instant();
         let exchange = match self.spare.pop() {
             Some(mut exchange) => {
-                exchange.renew(token, info, chain, snapshot, now);
+                exchange.renew(token, 0, info, chain, snapshot, now);
                 exchange
             }
-            None => Box::new(Exchange::new(token, info, chain, snapshot, now)),
+            None => Box::new(Exchange::new(token, 0, info, chain, snapshot, now)),
         };
         Some((exchange_token, exchange))
     }

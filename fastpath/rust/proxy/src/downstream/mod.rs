@@ -2,6 +2,7 @@
 
 mod events;
 mod http1;
+mod seam;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use meshloom_model::hcm::{StripPort, UnderscoreHeaders};
 use meshloom_model::route::{ClusterChoice, RequireTls, RouteAction};
-use meshloom_wire::http1::{KnownHeader as H, Method, Version};
+use meshloom_wire::http1::{KnownHeader as H, Method};
 
 use super::{Exchange, Origin, Stage, edge};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
-use crate::message::{PathOutcome, Scheme, normalize};
+use crate::message::{PathOutcome, Protocol, Scheme, normalize};
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 
@@ -52,7 +52,7 @@ impl Engine {
     fn check_request(&mut self, exchange: &mut Exchange) -> Begun {
         let manager = Arc::clone(&exchange.chain.manager);
         let request = &mut exchange.request;
-        if request.version == Version::Http10 && !manager.http1.accept_http_10 {
+        if request.version == Protocol::Http10 && !manager.http1.accept_http_10 {
             return Begun::Fail(Failure::LowVersion);
         }
         if request.method == Method::Connect {

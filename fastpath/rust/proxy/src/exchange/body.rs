@@ -75,22 +75,10 @@ impl Engine {
             self.start_response_timer(exchange);
         }
     }
-
-    /// The upstream has taken bytes: a client that was held back may go on.
-    pub(crate) fn resume_request(&mut self, downstream: Token) {
-        let Some(down) = self.downs.get_mut(downstream) else { return };
-        let Some(http) = down.http() else { return };
-        if std::mem::take(&mut http.paused) {
-            down.resume = true;
-            self.run_soon(downstream);
-        }
-    }
 }
 
 /// The client is to wait until what it has sent has gone on.
 fn hold_back(exchange: &Exchange, down: &mut Downstream) {
     exchange.chain.stats.flow_control_paused.inc();
-    if let Some(http) = down.http() {
-        http.paused = true;
-    }
+    down.pause_request(exchange.stream);
 }

@@ -45,7 +45,7 @@ impl Engine {
             expected_timeout(exchange);
         }
         if exchange.request.expect_continue && !exchange.body.complete {
-            self.send_continue(down);
+            self.write_continue(exchange, down);
         }
         self.attempt(token, exchange, down);
         if exchange.body.complete {

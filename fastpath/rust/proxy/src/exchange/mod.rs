@@ -36,6 +36,8 @@ use crate::upstream::{ClusterId, Host, UpstreamStream};
 pub(crate) struct Exchange {
     /// The connection it came over.
     pub(crate) downstream: Token,
+    /// Its stream there; 0 where a connection carries one exchange at a time.
+    pub(crate) stream: u32,
     pub(crate) info: Rc<ConnectionInfo>,
     pub(crate) chain: Rc<HttpChain>,
     /// The configuration that this request sees, from its head to its end.
@@ -227,6 +229,7 @@ impl Exchange {
     /// An exchange in its first moment.
     pub(crate) fn new(
         downstream: Token,
+        stream: u32,
         info: Rc<ConnectionInfo>,
         chain: Rc<HttpChain>,
         snapshot: Arc<Snapshot>,
@@ -235,6 +238,7 @@ impl Exchange {
         let client = Client { address: info.remote, internal: false };
         Self {
             downstream,
+            stream,
             info,
             chain,
             snapshot,
@@ -259,6 +263,7 @@ impl Exchange {
     pub(crate) fn renew(
         &mut self,
         downstream: Token,
+        stream: u32,
         info: Rc<ConnectionInfo>,
         chain: Rc<HttpChain>,
         snapshot: Arc<Snapshot>,
@@ -266,6 +271,7 @@ impl Exchange {
     ) {
         self.client = Client { address: info.remote, internal: false };
         self.downstream = downstream;
+        self.stream = stream;
         self.info = info;
         self.chain = chain;
         self.snapshot = snapshot;

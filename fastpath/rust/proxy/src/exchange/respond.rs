@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use meshloom_model::hcm::ServerHeader;
-use meshloom_wire::http1::{BodyLength, KnownHeader as H, Method};
+use meshloom_wire::http1::{BodyLength, KnownHeader as H};
 
 use super::{Exchange, Stage};
-use crate::codec::{ResponseOptions, response_head};
-use crate::downstream::{Downstream, RequestPhase};
+use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
@@ -47,44 +46,8 @@ impl Engine {
         }
         self.standard_headers(exchange);
         self.tell_downstream_peer(exchange);
-        let close = self.closes_after(exchange, down);
-        let options = ResponseOptions {
-            close,
-            version: exchange.request.version,
-            head: exchange.request.method == Method::Head,
-        };
-        let before = self.down_out.bytes.len();
-        let (sender, ends_by_close) = response_head(&mut self.down_out.bytes, &exchange.response, options);
-        exchange.outcome.head_sent = (self.down_out.bytes.len() - before) as u64;
+        exchange.outcome.head_sent = self.write_response_head(exchange, down) as u64;
         exchange.outcome.status = exchange.response.status;
-        if let Some(http) = down.http() {
-            http.sender = sender;
-            http.ends_by_close = ends_by_close;
-            http.close |= close || ends_by_close;
-        }
-    }
-
-    /// Does the connection end with this response?
-    fn closes_after(&mut self, exchange: &Exchange, down: &mut Downstream) -> bool {
-        let now = self.now();
-        let draining = self.draining || down.listener.draining.get();
-        let Some(http) = down.http() else { return true };
-        let stats = &exchange.chain.stats;
-        let spent = http
-            .chain
-            .manager
-            .limits
-            .max_requests_per_connection
-            .is_some_and(|most| http.served >= u64::from(most));
-        if spent {
-            stats.cx_max_requests_reached.inc();
-        }
-        if draining || now >= http.drain_at {
-            stats.cx_drain_close.inc();
-            return true;
-        }
-        // Whoever answers before the end of the request may leave its rest unread.
-        spent || http.close || !http.keep_alive || !exchange.body.complete
     }
 
     fn standard_headers(&mut self, exchange: &mut Exchange) {
@@ -119,41 +82,20 @@ impl Engine {
     /// A piece of the upstream's body.
     pub(crate) fn relay_data(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
         self.touch(exchange);
-        let Downstream { io, state, .. } = down;
-        if let crate::downstream::DownstreamState::Http(http) = state {
-            exchange.outcome.body_sent += data.len() as u64;
-            let sent = http.sender.data(&mut self.down_out, io, data);
-            down.broken |= sent.is_err();
-        }
+        self.write_response_data(exchange, down, data);
     }
 
     /// The body is complete.
     pub(crate) fn relay_end(&mut self, exchange: &mut Exchange, down: &mut Downstream, trailers: &[u8]) {
-        if let Some(http) = down.http() {
-            http.sender.end(&mut self.down_out, trailers);
-        }
+        self.write_response_end(exchange, down, trailers);
         self.complete(exchange, down);
     }
 
     /// The response cannot be finished: the client must see that it is broken.
     pub(crate) fn cut_short(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
         exchange.chain.stats.rq_tx_reset.inc();
-        down.broken |= self.down_out.flush(&mut down.io).is_err();
-        if let Some(http) = down.http() {
-            // A body that ends with the connection would look complete after an orderly end.
-            if http.ends_by_close {
-                down.io.reset_on_close();
-            }
-        }
-        down.broken = true;
+        self.break_response(exchange, down);
         self.complete(exchange, down);
-        self.run_soon(exchange.downstream);
-    }
-
-    /// Answers 100 to a client that waits for it.
-    pub(crate) fn send_continue(&mut self, down: &mut Downstream) {
-        self.down_out.bytes.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
-        down.broken |= self.down_out.flush(&mut down.io).is_err();
     }
 
     /// A failure is told to the client, or shown by the end of the connection when a response has begun.
@@ -172,9 +114,7 @@ impl Engine {
             exchange.flag(flag);
         }
         if failure.closes_connection() {
-            if let Some(http) = down.http() {
-                http.close = true;
-            }
+            down.end_after_exchange();
         }
         if exchange.stage == Stage::Responding {
             exchange.outcome.details = reply.details;
@@ -194,16 +134,8 @@ impl Engine {
         };
         exchange.times.response_begin = Some(self.clock.instant());
         self.send_head(exchange, down);
-        let Downstream { io, state, .. } = down;
-        if let crate::downstream::DownstreamState::Http(http) = state {
-            if http.sender != crate::codec::Sender::Nothing {
-                exchange.outcome.body_sent = body.len() as u64;
-            }
-            let sent = http.sender.data(&mut self.down_out, io, body);
-            http.sender.end(&mut self.down_out, b"");
-            down.broken |= sent.is_err();
-        }
-        down.broken |= self.down_out.flush(&mut down.io).is_err();
+        self.write_response_data(exchange, down, body);
+        self.write_response_end(exchange, down, b"");
         self.complete(exchange, down);
     }
 
@@ -213,19 +145,10 @@ impl Engine {
             return;
         }
         exchange.times.response_end = Some(self.clock.instant());
-        let now = self.now();
-        if let Some(http) = down.http() {
-            http.exchange = None;
-            http.idle_since = now;
-            let reads_on = exchange.body.complete && !http.close && !http.ends_by_close;
-            if !exchange.body.complete && exchange.outcome.status != 0 {
-                exchange.chain.stats.rq_response_before_rq_complete.inc();
-            }
-            http.phase = if reads_on { RequestPhase::Head { began: false } } else { RequestPhase::Closing };
-            http.partial = None;
-            http.parser.restart();
+        if !exchange.body.complete && exchange.outcome.status != 0 {
+            exchange.chain.stats.rq_response_before_rq_complete.inc();
         }
-        down.resume = true;
+        self.leave_downstream(exchange, down);
         self.finish(exchange);
     }
 }

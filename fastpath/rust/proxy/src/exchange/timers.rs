@@ -14,15 +14,14 @@ impl Engine {
             return self.settle_exchange(token, exchange);
         }
         let downstream = exchange.downstream;
-        let Some(mut down) = self.downs.take(downstream) else {
+        let Some(mut down) = self.lend_downstream(downstream) else {
             return self.settle_exchange(token, exchange);
         };
         self.exchange_expired(token, &mut exchange, &mut down);
+        let ended = exchange.is_done();
         self.settle_exchange(token, exchange);
         self.flush_upstream();
-        down.broken |= self.down_out.flush(&mut down.io).is_err();
-        self.downs.put_back(downstream, down);
-        self.run_soon(downstream);
+        self.return_downstream(downstream, down, ended);
     }
 
     fn exchange_expired(&mut self, token: Token, exchange: &mut Exchange, down: &mut Downstream) {

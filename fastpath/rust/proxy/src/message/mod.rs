@@ -2,10 +2,12 @@
 
 mod fields;
 mod path;
+mod protocol;
 mod request;
 mod response;
 
 pub(crate) use fields::Fields;
 pub(crate) use path::{PathOutcome, PathRules, normalize};
+pub(crate) use protocol::Protocol;
 pub(crate) use request::{Request, Scheme};
 pub(crate) use response::Response;

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use meshloom_model::matcher::RequestHead as Matchable;
-use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead, Version};
+use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead};
 
-use super::Fields;
+use super::{Fields, Protocol};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scheme {
@@ -28,7 +28,7 @@ impl Scheme {
 pub(crate) struct Request {
     pub(crate) fields: Fields,
     pub(crate) method: Method,
-    pub(crate) version: Version,
+    pub(crate) version: Protocol,
     pub(crate) scheme: Scheme,
     pub(crate) body: BodyLength,
     pub(crate) expect_continue: bool,
@@ -47,7 +47,7 @@ impl Default for Request {
         Self {
             fields: Fields::default(),
             method: Method::Get,
-            version: Version::Http11,
+            version: Protocol::Http11,
             scheme: Scheme::Http,
             body: BodyLength::None,
             expect_continue: false,
@@ -65,7 +65,7 @@ impl Request {
     pub(crate) fn load(&mut self, head: &RequestHead, bytes: &[u8], parsed: &mut Headers) {
         self.fields.load(bytes, parsed);
         self.method = head.method;
-        self.version = head.version;
+        self.version = head.version.into();
         self.scheme = Scheme::Http;
         self.body = head.body;
         self.expect_continue = head.expect_continue;

@@ -2,16 +2,16 @@
 
 use std::borrow::Cow;
 
-use meshloom_wire::http1::{BodyLength, Headers, ResponseHead, Version};
+use meshloom_wire::http1::{BodyLength, Headers, ResponseHead};
 
-use super::{Fields, request::framing_bytes};
+use super::{Fields, Protocol, request::framing_bytes};
 
 /// The head of a response: as the upstream sent it, or made here.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) fields: Fields,
     pub(crate) status: u16,
-    pub(crate) version: Version,
+    pub(crate) version: Protocol,
     pub(crate) body: BodyLength,
     /// What Content-Length said, which a response to HEAD passes on.
     pub(crate) announced: Option<u64>,
@@ -23,7 +23,7 @@ impl Default for Response {
         Self {
             fields: Fields::default(),
             status: 0,
-            version: Version::Http11,
+            version: Protocol::Http11,
             body: BodyLength::None,
             announced: None,
             head_len: 0,
@@ -36,7 +36,7 @@ impl Response {
     pub(crate) fn load(&mut self, head: &ResponseHead, bytes: &[u8], parsed: &mut Headers) {
         self.fields.load(bytes, parsed);
         self.status = head.status;
-        self.version = head.version;
+        self.version = head.version.into();
         self.body = head.body;
         self.announced = head.content_length;
         self.head_len = head.len;
@@ -46,7 +46,7 @@ impl Response {
     pub(crate) fn make(&mut self, status: u16, body: BodyLength) {
         self.fields.clear();
         self.status = status;
-        self.version = Version::Http11;
+        self.version = Protocol::Http11;
         self.body = body;
         self.announced = None;
         self.head_len = 0;

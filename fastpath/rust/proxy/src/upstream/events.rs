@@ -57,9 +57,10 @@ impl Engine {
         if waiting > 0 && upstream.io.unsent() <= self.upstream_limit(upstream) / 2 {
             match upstream.state {
                 UpstreamState::Busy(exchange) => {
-                    if let Some(downstream) = self.exchanges.get(exchange).map(|exchange| exchange.downstream)
-                    {
-                        self.resume_request(downstream);
+                    let client =
+                        self.exchanges.get(exchange).map(|exchange| (exchange.downstream, exchange.stream));
+                    if let Some((downstream, stream)) = client {
+                        self.resume_request(downstream, stream);
                     }
                 }
                 UpstreamState::Tunnel(downstream) => self.run_soon(downstream),
@@ -257,11 +258,9 @@ impl Engine {
     fn exchange_lost(&mut self, token: Token, failure: &Failure) {
         let Some(mut exchange) = self.exchanges.take(token) else { return };
         let downstream = exchange.downstream;
-        if let Some(mut down) = self.downs.take(downstream) {
+        if let Some(mut down) = self.lend_downstream(downstream) {
             self.attempt_lost(token, &mut exchange, &mut down, failure);
-            down.broken |= self.down_out.flush(&mut down.io).is_err();
-            self.downs.put_back(downstream, down);
-            self.run_soon(downstream);
+            self.return_downstream(downstream, down, exchange.is_done());
         }
         self.settle_exchange(token, exchange);
         self.flush_upstream();
@@ -295,12 +294,10 @@ impl Engine {
                 cluster.stats.rq_pending_failure_eject.inc();
             }
             let downstream = exchange.downstream;
-            if let Some(mut down) = self.downs.take(downstream) {
+            if let Some(mut down) = self.lend_downstream(downstream) {
                 exchange.note_failure(failure);
                 self.attempt_failed(token, &mut exchange, &mut down, failure);
-                down.broken |= self.down_out.flush(&mut down.io).is_err();
-                self.downs.put_back(downstream, down);
-                self.run_soon(downstream);
+                self.return_downstream(downstream, down, exchange.is_done());
             }
             self.settle_exchange(token, exchange);
             self.flush_upstream();

@@ -35,7 +35,7 @@ impl Engine {
     ) -> UpstreamFate {
         let Some(mut exchange) = self.exchanges.take(exchange_token) else { return UpstreamFate::Close };
         let downstream = exchange.downstream;
-        let Some(mut down) = self.downs.take(downstream) else {
+        let Some(mut down) = self.lend_downstream(downstream) else {
             self.settle_exchange(exchange_token, exchange);
             return UpstreamFate::Close;
         };
@@ -43,34 +43,11 @@ impl Engine {
         let stop = self.read_response(upstream, &mut exchange, &mut down, &mut buffers);
         self.buffers = Some(buffers);
         let fate = self.response_stopped(token, upstream, exchange_token, &mut exchange, &mut down, stop);
-        down.broken |= self.down_out.flush(&mut down.io).is_err();
-        let more = exchange.is_done() || down.broken;
+        let ended = exchange.is_done() || down.broken;
         self.settle_exchange(exchange_token, exchange);
-        self.after_response(downstream, down, more);
+        self.return_downstream(downstream, down, ended);
         self.flush_upstream();
         fate
-    }
-
-    /// The client's connection goes on: the next request may be there already, or the end is due.
-    fn after_response(&mut self, token: Token, mut down: Box<Downstream>, ended: bool) {
-        if !ended {
-            return self.downs.put_back(token, down);
-        }
-        let waits = down.held.is_empty() && !down.io.readable() && !down.broken && !down.io.closing();
-        let stays = down.http().is_some_and(|http| !http.close);
-        if waits && stays && down.io.unsent() == 0 {
-            // The common case: the connection waits for its next request.
-            let idle = down.http().and_then(|http| http.chain.manager.timeouts.idle);
-            let at = idle.map_or(crate::reactor::Millis::NEVER, |idle| self.now().after(idle));
-            down.deadline = at.min(down.http().map_or(at, |http| http.drain_at));
-            let at = down.deadline;
-            down.resume = false;
-            self.downs.put_back(token, down);
-            self.downs.arm(token, at, &mut self.wheel);
-        } else {
-            self.downs.put_back(token, down);
-            self.run_soon(token);
-        }
     }
 
     fn read_response(
@@ -89,7 +66,7 @@ impl Engine {
             }
         }
         for _ in 0..READS_PER_TURN {
-            if down.io.unsent() > limit {
+            if down.backlog(exchange.stream) > limit {
                 upstream.paused = true;
                 self.count_cluster(exchange, |stats| stats.flow_control_paused.inc());
                 return Stop::Wait;
