@@ -8,4 +8,5 @@
 #![cfg_attr(test, allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used))]
 
 pub mod http1;
+pub mod http2;
 pub mod tls_hello;

@@ -10,6 +10,8 @@ pub struct Span {
 }
 
 impl Span {
+    pub(crate) const EMPTY: Self = Self { start: 0, len: 0 };
+
     /// Heads are bounded by `Limits::head_bytes`, a `u32`, so the saturation never happens on parsed input.
     pub(crate) fn between(start: usize, end: usize) -> Self {
         let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
