@@ -9,4 +9,5 @@
 
 pub mod http1;
 pub mod http2;
+pub mod path;
 pub mod tls_hello;

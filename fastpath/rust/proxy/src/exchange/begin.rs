@@ -5,11 +5,12 @@ use std::sync::Arc;
 use meshloom_model::hcm::{StripPort, UnderscoreHeaders};
 use meshloom_model::route::{ClusterChoice, RequireTls, RouteAction};
 use meshloom_wire::http1::{KnownHeader as H, Method};
+use meshloom_wire::path::{PathOutcome, normalize};
 
 use super::{Exchange, Origin, Stage, edge};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
-use crate::message::{PathOutcome, Protocol, Scheme, normalize};
+use crate::message::{Protocol, Scheme};
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 

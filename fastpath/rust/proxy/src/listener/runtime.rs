@@ -8,16 +8,19 @@ use std::sync::Arc;
 use meshloom_model::access_log::LogSink;
 use meshloom_model::filter::{Fault, HttpFilterKind, PeerMetadata, Router, StatsFilter};
 use meshloom_model::filter_chain::{DownstreamTransport, FilterChain, NetworkFilter};
-use meshloom_model::hcm::{HttpConnectionManager, RouteSource, SchemeOverwrite};
+use meshloom_model::hcm::{
+    EscapedSlashes, HttpConnectionManager, Normalization, RouteSource, SchemeOverwrite,
+};
 use meshloom_model::listener::TrafficDirection;
 use meshloom_model::tcp::TcpProxy;
 use meshloom_model::{AccessLog, Listener, RouteTable, Snapshot};
 use meshloom_shm::Telemetry;
 use meshloom_wire::http1::Limits;
+use meshloom_wire::path::PathRules;
 
 use crate::exchange::EdgeRules;
 use crate::log::{LogSinks, SinkId};
-use crate::message::{PathRules, Scheme};
+use crate::message::Scheme;
 use crate::telemetry::{HttpStats, ListenerStats, TcpStats};
 use crate::tls::{ServerTls, TlsContexts};
 
@@ -175,11 +178,7 @@ impl HttpChain {
                 u16::try_from(manager.limits.max_request_headers).unwrap_or(u16::MAX),
             ),
             edge: edge_rules(manager),
-            paths: PathRules {
-                normalize: manager.normalization.normalize_path,
-                merge_slashes: manager.normalization.merge_slashes,
-                escaped_slashes: manager.normalization.escaped_slashes,
-            },
+            paths: path_rules(&manager.normalization),
             logs: targets(&manager.access_logs, cx.logs),
             router: Router::default(),
             faults: Box::default(),
@@ -213,6 +212,20 @@ impl HttpChain {
             RouteSource::Inline(table) => Some(table),
             RouteSource::Rds(index) => snapshot.routes.get(*index).map(|table| &**table),
         }
+    }
+}
+
+fn path_rules(rules: &Normalization) -> PathRules {
+    use meshloom_wire::path::EscapedSlashes as Slashes;
+    PathRules {
+        normalize: rules.normalize_path,
+        merge_slashes: rules.merge_slashes,
+        escaped_slashes: match rules.escaped_slashes {
+            EscapedSlashes::Keep => Slashes::Keep,
+            EscapedSlashes::Reject => Slashes::Reject,
+            EscapedSlashes::UnescapeAndRedirect => Slashes::UnescapeAndRedirect,
+            EscapedSlashes::UnescapeAndForward => Slashes::UnescapeAndForward,
+        },
     }
 }
 

@@ -1,13 +1,11 @@
 //! Heads of messages between the two codecs: what came in, with what was changed. No protocol version in here.
 
 mod fields;
-mod path;
 mod protocol;
 mod request;
 mod response;
 
 pub(crate) use fields::Fields;
-pub(crate) use path::{PathOutcome, PathRules, normalize};
 pub(crate) use protocol::Protocol;
 pub(crate) use request::{Request, Scheme};
 pub(crate) use response::Response;
