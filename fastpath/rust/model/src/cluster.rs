@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, Endpoints};
+use crate::http2::Http2Options;
 use crate::ids::{AssignmentIndex, ClusterName};
 use crate::route::ResourcePriority;
 use crate::tls::UpstreamTls;
@@ -214,9 +215,26 @@ impl Cluster {
     }
 }
 
+/// Which version of HTTP is spoken with an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpProtocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, without asking.
+    Http2,
+    /// The one that the client speaks.
+    Downstream,
+    /// The one that the upstream chooses in the TLS handshake (ALPN).
+    Auto,
+}
+
 /// How HTTP is spoken with an upstream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpUpstream {
+    /// The version.
+    pub protocol: HttpProtocol,
+    /// How HTTP/2 is spoken, where it is.
+    pub http2: Http2Options,
     /// Close a connection that was not used for so long (1 h unless set); `None` is never.
     pub idle_timeout: Option<Duration>,
     /// Close a connection after so long, once it is free.

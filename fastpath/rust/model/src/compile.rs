@@ -12,6 +12,7 @@ mod fault;
 mod filter_chain;
 mod hcm;
 mod header;
+mod http2;
 mod http_filter;
 mod http_upstream;
 mod listener;

@@ -19,6 +19,7 @@ pub mod filter_chain;
 pub mod flags;
 pub mod hcm;
 pub mod headers;
+pub mod http2;
 pub mod ids;
 pub mod listener;
 pub mod matcher;

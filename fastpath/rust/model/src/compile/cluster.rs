@@ -45,6 +45,7 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         circuit_breakers: breakers,
         common_http_protocol_options,
         http_protocol_options,
+        http2_protocol_options,
         typed_extension_protocol_options,
         dns_refresh_rate: _,
         outlier_detection: outlier,
@@ -57,6 +58,7 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
     let options = Options {
         common: common_http_protocol_options,
         http1: http_protocol_options,
+        http2: http2_protocol_options,
         extension: protocol_extension(typed_extension_protocol_options, at)?,
         max_requests: max_requests_per_connection,
     };
@@ -64,6 +66,8 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
     let (at_panic, at_options) = (at.field("common_lb_config"), at.field("upstream_connection_options"));
     let keepalive = upstream_connection_options.and_then(|options| options.tcp_keepalive);
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
+    let transport = transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?;
+    let tls = matches!(transport, UpstreamTransport::Tls(_));
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
         endpoints,
@@ -78,9 +82,9 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
             DEFAULT_PANIC_PERCENT,
             &at_panic.field("healthy_panic_threshold"),
         )?,
-        transport: transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?,
+        transport,
         transport_matches: transport_matches(&transport_socket_matches, at, cx)?,
-        http: http_upstream(options, at)?,
+        http: http_upstream(options, tls, at)?,
         tcp_keepalive: keepalive
             .map(|value| tcp_keepalive(value, &at_options.field("tcp_keepalive")))
             .transpose()?,

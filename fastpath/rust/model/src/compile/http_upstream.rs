@@ -7,10 +7,12 @@ use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::extensions::upstreams::http::v3 as proto;
 
 use super::hcm::{DEFAULT_MAX_HEADERS, at_least_one};
+use super::http2::http2_options;
 use super::parts::{choice, extension, limit, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::types;
-use crate::cluster::HttpUpstream;
+use crate::cluster::{HttpProtocol, HttpUpstream};
+use crate::http2::Http2Options;
 
 const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
 const DEFAULT_MAX_HEADERS_KB: u32 = 60;
@@ -20,20 +22,21 @@ const MAX_HEADERS_KB: u32 = 8192;
 pub(super) struct Options {
     pub(super) common: Option<core::HttpProtocolOptions>,
     pub(super) http1: Option<core::Http1ProtocolOptions>,
+    pub(super) http2: Option<core::Http2ProtocolOptions>,
     pub(super) extension: Option<xds::Any>,
     pub(super) max_requests: Option<u32>,
 }
 
-pub(super) fn http_upstream(value: Options, at: &At<'_>) -> Result<HttpUpstream, Invalid> {
-    let Options { common, http1, extension: any, max_requests } = value;
+pub(super) fn http_upstream(value: Options, tls: bool, at: &At<'_>) -> Result<HttpUpstream, Invalid> {
+    let Options { common, http1, http2, extension: any, max_requests } = value;
+    let at_common = at.field("common_http_protocol_options");
     let Some(any) = any else {
-        let at_common = at.field("common_http_protocol_options");
-        return options(common, http1, max_requests, &at_common, &at.field("http_protocol_options"));
+        let protocol = if http2.is_some() { HttpProtocol::Http2 } else { HttpProtocol::Http1 };
+        let codecs = codecs(protocol, http1, http2, at)?;
+        return options(common, codecs, max_requests, &at_common);
     };
-    if common.is_some() || http1.is_some() {
-        return Err(at
-            .field("common_http_protocol_options")
-            .refuse("typed_extension_protocol_options excludes this"));
+    if common.is_some() || http1.is_some() || http2.is_some() {
+        return Err(at_common.refuse("typed_extension_protocol_options excludes this"));
     }
     let at = at.field("typed_extension_protocol_options");
     let at = at.key(types::HTTP_UPSTREAM);
@@ -41,21 +44,72 @@ pub(super) fn http_upstream(value: Options, at: &At<'_>) -> Result<HttpUpstream,
     if kind != types::HTTP_UPSTREAM {
         return Err(unsupported(kind, "give HttpProtocolOptions", &at));
     }
-    let proto::HttpProtocolOptions { common_http_protocol_options, explicit_http_config } = unpack(any, &at)?;
-    let at_explicit = at.field("explicit_http_config");
-    let explicit = at_explicit.required(explicit_http_config)?;
-    let proto::http_protocol_options::ExplicitHttpConfig { http_protocol_options } = explicit;
-    let at_common = at.field("common_http_protocol_options");
-    let at_http1 = at_explicit.field("http_protocol_options");
-    options(common_http_protocol_options, http_protocol_options, max_requests, &at_common, &at_http1)
+    let proto::HttpProtocolOptions { common_http_protocol_options: common, upstream_protocol_options } =
+        unpack(any, &at)?;
+    let codecs = chosen(at.required(upstream_protocol_options)?, tls, &at)?;
+    options(common, codecs, max_requests, &at.field("common_http_protocol_options"))
+}
+
+/// Which version is spoken, and how the second is.
+type Codecs = (HttpProtocol, Http2Options);
+
+fn chosen(
+    value: proto::http_protocol_options::UpstreamProtocolOptions,
+    tls: bool,
+    at: &At<'_>,
+) -> Result<Codecs, Invalid> {
+    use proto::http_protocol_options as choices;
+    use proto::http_protocol_options::UpstreamProtocolOptions as Choice;
+    use proto::http_protocol_options::explicit_http_config::ProtocolConfig;
+    match value {
+        Choice::ExplicitHttpConfig(choices::ExplicitHttpConfig { protocol_config }) => {
+            let at = at.field("explicit_http_config");
+            match at.required(protocol_config)? {
+                ProtocolConfig::HttpProtocolOptions(http1) => {
+                    codecs(HttpProtocol::Http1, Some(http1), None, &at)
+                }
+                ProtocolConfig::Http2ProtocolOptions(http2) => {
+                    codecs(HttpProtocol::Http2, None, Some(http2), &at)
+                }
+            }
+        }
+        Choice::UseDownstreamProtocolConfig(value) => {
+            let choices::UseDownstreamHttpConfig { http_protocol_options, http2_protocol_options } = value;
+            let at = at.field("use_downstream_protocol_config");
+            codecs(HttpProtocol::Downstream, http_protocol_options, http2_protocol_options, &at)
+        }
+        Choice::AutoConfig(value) => {
+            let choices::AutoHttpConfig { http_protocol_options, http2_protocol_options } = value;
+            let at = at.field("auto_config");
+            if !tls {
+                return Err(
+                    at.refuse("the version is agreed on by ALPN, in TLS: give a transport_socket with TLS")
+                );
+            }
+            codecs(HttpProtocol::Auto, http_protocol_options, http2_protocol_options, &at)
+        }
+    }
+}
+
+fn codecs(
+    protocol: HttpProtocol,
+    http1: Option<core::Http1ProtocolOptions>,
+    http2: Option<core::Http2ProtocolOptions>,
+    at: &At<'_>,
+) -> Result<Codecs, Invalid> {
+    server_only(&http1.unwrap_or_default(), &at.field("http_protocol_options"))?;
+    if protocol != HttpProtocol::Http1 {
+        return Err(at.refuse("HTTP/2 to upstreams is not spoken yet: give http_protocol_options"));
+    }
+    let http2 = http2_options(http2, Http2Options::UPSTREAM, &at.field("http2_protocol_options"))?;
+    Ok((protocol, http2))
 }
 
 fn options(
     common: Option<core::HttpProtocolOptions>,
-    http1: Option<core::Http1ProtocolOptions>,
+    (protocol, http2): Codecs,
     max_requests: Option<u32>,
     at: &At<'_>,
-    at_http1: &At<'_>,
 ) -> Result<HttpUpstream, Invalid> {
     use core::http_protocol_options::HeadersWithUnderscoresAction as Underscores;
     let core::HttpProtocolOptions {
@@ -83,8 +137,9 @@ fn options(
             at.refuse("give a timeout in the route, or max_stream_duration in the HTTP connection manager")
         );
     }
-    server_only(&http1.unwrap_or_default(), at_http1)?;
     Ok(HttpUpstream {
+        protocol,
+        http2,
         idle_timeout: limit(idle_timeout, Some(DEFAULT_IDLE), &at.field("idle_timeout"))?,
         max_connection_duration: limit(max_connection_duration, None, &at.field("max_connection_duration"))?,
         max_requests_per_connection: max_requests_per_connection.or(max_requests).filter(|limit| *limit > 0),

@@ -132,6 +132,8 @@ pub struct Cluster {
     pub common_http_protocol_options: Option<crate::envoy::config::core::v3::HttpProtocolOptions>,
     #[prost(message, optional, tag = "13")]
     pub http_protocol_options: Option<crate::envoy::config::core::v3::Http1ProtocolOptions>,
+    #[prost(message, optional, tag = "14")]
+    pub http2_protocol_options: Option<crate::envoy::config::core::v3::Http2ProtocolOptions>,
     #[prost(btree_map = "string, message", tag = "36")]
     pub typed_extension_protocol_options: ::std::collections::BTreeMap<String, ::prost_types::Any>,
     #[prost(message, optional, tag = "16")]
@@ -334,6 +336,35 @@ pub struct Http1ProtocolOptions {
     pub override_stream_error_on_invalid_http_message: Option<bool>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Http2ProtocolOptions {
+    #[prost(message, optional, tag = "1")]
+    pub hpack_table_size: Option<u32>,
+    #[prost(message, optional, tag = "2")]
+    pub max_concurrent_streams: Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub initial_stream_window_size: Option<u32>,
+    #[prost(message, optional, tag = "4")]
+    pub initial_connection_window_size: Option<u32>,
+    #[prost(bool, tag = "5")]
+    pub allow_connect: bool,
+    #[prost(message, optional, tag = "7")]
+    pub max_outbound_frames: Option<u32>,
+    #[prost(message, optional, tag = "8")]
+    pub max_outbound_control_frames: Option<u32>,
+    #[prost(message, optional, tag = "9")]
+    pub max_consecutive_inbound_frames_with_empty_payload: Option<u32>,
+    #[prost(message, optional, tag = "10")]
+    pub max_inbound_priority_frames_per_stream: Option<u32>,
+    #[prost(message, optional, tag = "11")]
+    pub max_inbound_window_update_frames_per_data_frame_sent: Option<u32>,
+    #[prost(bool, tag = "12")]
+    pub stream_error_on_invalid_http_messaging: bool,
+    #[prost(message, optional, tag = "14")]
+    pub override_stream_error_on_invalid_http_message: Option<bool>,
+    #[prost(message, optional, tag = "15")]
+    pub connection_keepalive: Option<crate::envoy::config::core::v3::KeepaliveSettings>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HttpProtocolOptions {
     #[prost(message, optional, tag = "1")]
     pub idle_timeout: Option<::prost_types::Duration>,
@@ -349,6 +380,17 @@ pub struct HttpProtocolOptions {
     pub headers_with_underscores_action: i32,
     #[prost(message, optional, tag = "6")]
     pub max_requests_per_connection: Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct KeepaliveSettings {
+    #[prost(message, optional, tag = "1")]
+    pub interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub timeout: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "3")]
+    pub interval_jitter: Option<crate::envoy::r#type::v3::Percent>,
+    #[prost(message, optional, tag = "4")]
+    pub connection_idle_interval: Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Locality {
@@ -1548,14 +1590,46 @@ pub mod v3 {
 pub struct HttpProtocolOptions {
     #[prost(message, optional, tag = "1")]
     pub common_http_protocol_options: Option<crate::envoy::config::core::v3::HttpProtocolOptions>,
-    #[prost(message, optional, tag = "3")]
-    pub explicit_http_config: Option<crate::envoy::extensions::upstreams::http::v3::http_protocol_options::ExplicitHttpConfig>,
+    #[prost(oneof = "http_protocol_options::UpstreamProtocolOptions", tags = "3, 4, 5")]
+    pub upstream_protocol_options: Option<http_protocol_options::UpstreamProtocolOptions>,
 }
 pub mod http_protocol_options {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum UpstreamProtocolOptions {
+    #[prost(message, tag = "3")]
+    ExplicitHttpConfig(crate::envoy::extensions::upstreams::http::v3::http_protocol_options::ExplicitHttpConfig),
+    #[prost(message, tag = "4")]
+    UseDownstreamProtocolConfig(crate::envoy::extensions::upstreams::http::v3::http_protocol_options::UseDownstreamHttpConfig),
+    #[prost(message, tag = "5")]
+    AutoConfig(crate::envoy::extensions::upstreams::http::v3::http_protocol_options::AutoHttpConfig),
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ExplicitHttpConfig {
+pub struct AutoHttpConfig {
     #[prost(message, optional, tag = "1")]
     pub http_protocol_options: Option<crate::envoy::config::core::v3::Http1ProtocolOptions>,
+    #[prost(message, optional, tag = "2")]
+    pub http2_protocol_options: Option<crate::envoy::config::core::v3::Http2ProtocolOptions>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ExplicitHttpConfig {
+    #[prost(oneof = "explicit_http_config::ProtocolConfig", tags = "1, 2")]
+    pub protocol_config: Option<explicit_http_config::ProtocolConfig>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UseDownstreamHttpConfig {
+    #[prost(message, optional, tag = "1")]
+    pub http_protocol_options: Option<crate::envoy::config::core::v3::Http1ProtocolOptions>,
+    #[prost(message, optional, tag = "2")]
+    pub http2_protocol_options: Option<crate::envoy::config::core::v3::Http2ProtocolOptions>,
+}
+pub mod explicit_http_config {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum ProtocolConfig {
+    #[prost(message, tag = "1")]
+    HttpProtocolOptions(crate::envoy::config::core::v3::Http1ProtocolOptions),
+    #[prost(message, tag = "2")]
+    Http2ProtocolOptions(crate::envoy::config::core::v3::Http2ProtocolOptions),
+}
 }
 }
 }

@@ -5,6 +5,9 @@ use meshloom_xds::envoy::config::cluster::v3 as proto;
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::extensions::transport_sockets::tls::v3 as tls;
 use meshloom_xds::envoy::extensions::upstreams::http::v3 as http;
+use meshloom_xds::envoy::extensions::upstreams::http::v3::http_protocol_options as choices;
+use meshloom_xds::envoy::extensions::upstreams::http::v3::http_protocol_options::UpstreamProtocolOptions;
+use meshloom_xds::envoy::extensions::upstreams::http::v3::http_protocol_options::explicit_http_config::ProtocolConfig;
 use meshloom_xds::envoy::r#type::v3 as kinds;
 
 use super::support::{any, apply, assignment, object, refusal, seconds, socket, static_cluster, text};
@@ -15,6 +18,11 @@ fn compiled(message: &proto::Cluster) -> std::sync::Arc<Cluster> {
     let outcome = apply(CLUSTER, &message.name, message);
     assert_eq!(outcome.rejected, []);
     std::sync::Arc::clone(outcome.snapshot.clusters.named(&message.name).unwrap())
+}
+
+fn explicit(config: ProtocolConfig) -> UpstreamProtocolOptions {
+    let config = choices::ExplicitHttpConfig { protocol_config: Some(config) };
+    UpstreamProtocolOptions::ExplicitHttpConfig(config)
 }
 
 #[test]
@@ -132,24 +140,6 @@ fn a_retry_budget_is_read_for_its_priority() {
 }
 
 #[test]
-fn http2_to_upstreams_is_refused_by_path_in_both_forms() {
-    // HttpProtocolOptions.explicit_http_config (3) . http2_protocol_options (2), written by hand as we lack the type.
-    let options =
-        xds::Any { type_url: super::support::url(types::HTTP_UPSTREAM), value: vec![0x1a, 2, 0x12, 0] };
-    let mut message = static_cluster("a");
-    message.typed_extension_protocol_options = [(types::HTTP_UPSTREAM.to_owned(), options)].into();
-
-    let (path, reason) = refusal(CLUSTER, "a", &message);
-
-    let key = types::HTTP_UPSTREAM;
-    assert_eq!(
-        path,
-        format!("typed_extension_protocol_options[{key:?}].explicit_http_config.http2_protocol_options")
-    );
-    assert!(reason.contains("HTTP/2"), "{reason}");
-}
-
-#[test]
 fn protocol_options_come_from_the_extension() {
     let options = http::HttpProtocolOptions {
         common_http_protocol_options: Some(core::HttpProtocolOptions {
@@ -157,9 +147,7 @@ fn protocol_options_come_from_the_extension() {
             max_requests_per_connection: Some(2),
             ..Default::default()
         }),
-        explicit_http_config: Some(http::http_protocol_options::ExplicitHttpConfig {
-            http_protocol_options: Some(core::Http1ProtocolOptions::default()),
-        }),
+        upstream_protocol_options: Some(explicit(ProtocolConfig::HttpProtocolOptions(Default::default()))),
     };
     let mut message = static_cluster("a");
     let extension = any(types::HTTP_UPSTREAM, &options);
