@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilter;
+use crate::http2::Http2Options;
 use crate::ids::RouteTableIndex;
 use crate::route::RouteTable;
 
@@ -37,6 +38,8 @@ pub struct HttpConnectionManager {
     pub normalization: Normalization,
     /// Oddities of HTTP/1.
     pub http1: Http1Options,
+    /// Limits and habits of HTTP/2.
+    pub http2: Http2Options,
     /// Appended to `via` of requests and responses; empty for none.
     pub via: Arc<str>,
     /// A scheme in place of the request's.
@@ -50,6 +53,8 @@ pub enum Codec {
     Auto,
     /// HTTP/1.
     Http1,
+    /// HTTP/2, from the first byte.
+    Http2,
 }
 
 /// Where requests find their route.

@@ -15,7 +15,7 @@ pub struct Http2Options {
     pub connection_window: u32,
     /// Extended CONNECT (RFC 8441) is offered, or used.
     pub allow_connect: bool,
-    /// A malformed message ends its stream, not the connection.
+    /// A malformed message ends its stream (RFC 9113 8.1.1); false ends the connection, as Envoy does unless told.
     pub malformed_ends_stream_only: bool,
     /// What a hostile peer can cost.
     pub guards: Http2Guards,
@@ -59,7 +59,7 @@ impl Http2Options {
         stream_window: 64 * 1024,
         connection_window: 1024 * 1024,
         allow_connect: false,
-        malformed_ends_stream_only: false,
+        malformed_ends_stream_only: true,
         guards: Http2Guards {
             max_outbound_frames: 10_000,
             max_outbound_control_frames: 1000,

@@ -9,6 +9,7 @@ use meshloom_xds::envoy::extensions::filters::network::http_connection_manager::
 use super::access_log::access_logs;
 use super::context::Context;
 use super::http_filter::http_filters;
+use super::http2::http2_options;
 use super::parts::{choice, duration, extension, limit, text, unsupported};
 use super::path::{At, Invalid};
 use super::route::route_table;
@@ -18,6 +19,7 @@ use crate::hcm::{
     HttpConnectionManager, HttpLimits, HttpTimeouts, Normalization, RequestIdOptions, RouteSource,
     SchemeOverwrite, ServerHeader, StripPort, TrustOptions, UnderscoreHeaders,
 };
+use crate::http2::Http2Options;
 
 const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
 const DEFAULT_STREAM_IDLE: Duration = Duration::from_secs(300);
@@ -53,6 +55,11 @@ pub(super) fn connection_manager(
         limits: limits(&value, &common, at)?,
         normalization: normalization(&value, &common, at)?,
         http1: http1_options(http1, &at.field("http_protocol_options"))?,
+        http2: http2_options(
+            value.http2_protocol_options,
+            Http2Options::DOWNSTREAM,
+            &at.field("http2_protocol_options"),
+        )?,
         scheme: value
             .scheme_header_transformation
             .as_ref()
@@ -80,8 +87,8 @@ fn codec(value: i32, at: &At<'_>) -> Result<Codec, Invalid> {
     match choice(value, at)? {
         CodecType::Auto => Ok(Codec::Auto),
         CodecType::Http1 => Ok(Codec::Http1),
-        CodecType::Http2 => Err(at.refuse("HTTP/2 is not spoken yet; give AUTO or HTTP1")),
-        CodecType::Http3 => Err(at.refuse("HTTP/3 is not spoken; give AUTO or HTTP1")),
+        CodecType::Http2 => Ok(Codec::Http2),
+        CodecType::Http3 => Err(at.refuse("HTTP/3 is not spoken; give AUTO, HTTP1 or HTTP2")),
     }
 }
 

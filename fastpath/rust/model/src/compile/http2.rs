@@ -63,7 +63,7 @@ pub(super) fn http2_options(
         )?,
         allow_connect,
         malformed_ends_stream_only: override_stream_error_on_invalid_http_message
-            .unwrap_or(stream_error_on_invalid_http_messaging),
+            .unwrap_or(stream_error_on_invalid_http_messaging || defaults.malformed_ends_stream_only),
         guards: Http2Guards {
             max_outbound_frames: number(
                 max_outbound_frames,

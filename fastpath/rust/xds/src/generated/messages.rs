@@ -1220,6 +1220,8 @@ pub struct HttpConnectionManager {
     pub common_http_protocol_options: Option<crate::envoy::config::core::v3::HttpProtocolOptions>,
     #[prost(message, optional, tag = "8")]
     pub http_protocol_options: Option<crate::envoy::config::core::v3::Http1ProtocolOptions>,
+    #[prost(message, optional, tag = "9")]
+    pub http2_protocol_options: Option<crate::envoy::config::core::v3::Http2ProtocolOptions>,
     #[prost(string, tag = "10")]
     pub server_name: String,
     #[prost(enumeration = "crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::ServerHeaderTransformation", tag = "34")]

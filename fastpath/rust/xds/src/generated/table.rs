@@ -723,7 +723,7 @@ pub(crate) static MESSAGES: &[Message] = &[
         Field { number: 6, name: "add_user_agent", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
         Field { number: 7, name: "tracing", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "spans are not written yet" },
         Field { number: 8, name: "http_protocol_options", repeated: false, kind: Kind::Message(29), status: Status::Read, hint: "" },
-        Field { number: 9, name: "http2_protocol_options", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
+        Field { number: 9, name: "http2_protocol_options", repeated: false, kind: Kind::Message(30), status: Status::Read, hint: "" },
         Field { number: 10, name: "server_name", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 12, name: "drain_timeout", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 13, name: "access_log", repeated: true, kind: Kind::Message(0), status: Status::Read, hint: "" },

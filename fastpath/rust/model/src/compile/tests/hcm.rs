@@ -145,7 +145,7 @@ fn what_normalises_a_request_is_read() {
 }
 
 #[test]
-fn http2_and_impossible_values_are_refused_by_path() {
+fn http3_and_impossible_values_are_refused_by_path() {
     use proto::http_connection_manager::CodecType;
     let change = |change: fn(&mut proto::HttpConnectionManager)| {
         let mut message = manager();
@@ -153,7 +153,7 @@ fn http2_and_impossible_values_are_refused_by_path() {
         refused(&message)
     };
 
-    let (path, reason) = change(|message| message.codec_type = CodecType::Http2 as i32);
+    let (path, reason) = change(|message| message.codec_type = CodecType::Http3 as i32);
     assert_eq!(path, "codec_type");
     assert!(reason.contains("HTTP1"), "{reason}");
     assert_eq!(change(|message| message.codec_type = 99).0, "codec_type");
