@@ -9,5 +9,7 @@
 
 pub mod http1;
 pub mod http2;
+pub mod http_sniff;
 pub mod path;
+pub mod proxy_protocol;
 pub mod tls_hello;

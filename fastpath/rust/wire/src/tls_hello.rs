@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-/// Longest hello that is looked at; a longer one is not TLS for our purposes. (rustls has the same limit.)
+/// Longest hello that is looked at unless told otherwise. (rustls has the same limit.)
 pub const MAX_HELLO: usize = 64 * 1024;
 const RECORD_HEADER: usize = 5;
 const MAX_RECORD: usize = 16 * 1024 + 256;
@@ -13,8 +13,12 @@ const MAX_RECORD: usize = 16 * 1024 + 256;
 pub enum Peek {
     /// Not a TLS handshake.
     NotTls,
-    /// It may become one: more bytes are needed.
-    Incomplete,
+    /// It may become one; nothing can be told before there are so many bytes in all.
+    Incomplete(usize),
+    /// It begins as one, and is longer than was allowed.
+    TooLong,
+    /// It begins as one, and then goes wrong.
+    Malformed,
     /// A whole ClientHello.
     Hello(ClientHello),
 }
@@ -28,26 +32,27 @@ pub struct ClientHello {
     pub alpn: Vec<Box<[u8]>>,
 }
 
-/// Looks at everything that has been received so far.
-pub fn peek(received: &[u8]) -> Peek {
+/// Looks at everything that has been received so far. A hello of more than `longest` bytes, record headers included, is
+/// not waited for.
+pub fn peek(received: &[u8], longest: usize) -> Peek {
     // ContentType handshake, legacy version 3.x.
     match received {
-        [] => return Peek::Incomplete,
-        [22] => return Peek::Incomplete,
+        [] | [22] => return Peek::Incomplete(RECORD_HEADER),
         [22, 3, ..] => {}
         _ => return Peek::NotTls,
     }
     match handshake(received) {
-        Gathered::Whole(hello) => parse(&hello).map_or(Peek::NotTls, Peek::Hello),
-        Gathered::Partial if received.len() > MAX_HELLO => Peek::NotTls,
-        Gathered::Partial => Peek::Incomplete,
-        Gathered::Invalid => Peek::NotTls,
+        Gathered::Whole(hello) => parse(&hello).map_or(Peek::Malformed, Peek::Hello),
+        Gathered::Partial(need) if need > longest => Peek::TooLong,
+        Gathered::Partial(need) => Peek::Incomplete(need),
+        Gathered::Invalid => Peek::Malformed,
     }
 }
 
 enum Gathered<'a> {
     Whole(Cow<'a, [u8]>),
-    Partial,
+    /// So many bytes are needed at least.
+    Partial(usize),
     Invalid,
 }
 
@@ -56,7 +61,10 @@ fn handshake(received: &[u8]) -> Gathered<'_> {
     let mut message: Cow<'_, [u8]> = Cow::Borrowed(&[]);
     let mut rest = received;
     loop {
-        let Some((header, after)) = rest.split_at_checked(RECORD_HEADER) else { return Gathered::Partial };
+        let before = received.len() - rest.len();
+        let Some((header, after)) = rest.split_at_checked(RECORD_HEADER) else {
+            return Gathered::Partial(before + RECORD_HEADER);
+        };
         let [kind, major, _, high, low] = header else { return Gathered::Invalid };
         let len = usize::from(*high) << 8 | usize::from(*low);
         if *kind != 22 || *major != 3 || len == 0 || len > MAX_RECORD {
@@ -75,7 +83,11 @@ fn handshake(received: &[u8]) -> Gathered<'_> {
                 if want > MAX_HELLO {
                     return Gathered::Invalid;
                 }
-                if message.len() >= 4 + want {
+                let missing = (4 + want).saturating_sub(message.len());
+                if after.len() < len && missing > 0 {
+                    return Gathered::Partial(received.len() + missing.min(len - after.len()));
+                }
+                if missing == 0 {
                     return Gathered::Whole(match message {
                         Cow::Borrowed(bytes) => Cow::Borrowed(bytes.get(4..4 + want).unwrap_or_default()),
                         Cow::Owned(bytes) => Cow::Owned(bytes.get(4..4 + want).unwrap_or_default().to_vec()),
@@ -86,7 +98,7 @@ fn handshake(received: &[u8]) -> Gathered<'_> {
             _ => {}
         }
         if after.len() < len {
-            return Gathered::Partial;
+            return Gathered::Partial(received.len() + 1);
         }
         rest = after.get(len..).unwrap_or_default();
     }
@@ -214,14 +226,12 @@ mod tests {
         for size in [1, 7, 16_000] {
             let bytes = records(&sample(), size);
             for end in 0..bytes.len() {
-                assert_eq!(
-                    peek(&bytes[..end]),
-                    Peek::Incomplete,
-                    "{end} of {} in records of {size}",
-                    bytes.len()
-                );
+                let Peek::Incomplete(need) = peek(&bytes[..end], MAX_HELLO) else {
+                    panic!("{end} in {size}")
+                };
+                assert!(end < need && need <= bytes.len(), "{end} < {need} <= {}", bytes.len());
             }
-            assert_eq!(peek(&bytes), Peek::Hello(expected()));
+            assert_eq!(peek(&bytes, MAX_HELLO), Peek::Hello(expected()));
         }
     }
 
@@ -229,30 +239,37 @@ mod tests {
     fn what_follows_the_hello_does_not_matter() {
         let mut bytes = records(&sample(), 16_000);
         bytes.extend_from_slice(b"early data");
-        assert_eq!(peek(&bytes), Peek::Hello(expected()));
+        assert_eq!(peek(&bytes, MAX_HELLO), Peek::Hello(expected()));
     }
 
     #[test]
     fn other_protocols_are_told_from_the_first_bytes() {
-        assert_eq!(peek(b"G"), Peek::NotTls);
-        assert_eq!(peek(b"\x16\x02"), Peek::NotTls);
-        assert_eq!(peek(b"\x16\x03\x01\x00\x00"), Peek::NotTls);
-        assert_eq!(peek(b"\x16\x03\x01\xff\xff"), Peek::NotTls);
-        assert_eq!(peek(b"\x16\x03\x01\x00\x04\x02\x00\x00\x00"), Peek::NotTls);
+        assert_eq!(peek(b"G", MAX_HELLO), Peek::NotTls);
+        assert_eq!(peek(b"\x16\x02", MAX_HELLO), Peek::NotTls);
+        assert_eq!(peek(b"\x16\x03\x01\x00\x00", MAX_HELLO), Peek::Malformed);
+        assert_eq!(peek(b"\x16\x03\x01\xff\xff", MAX_HELLO), Peek::Malformed);
+        assert_eq!(peek(b"\x16\x03\x01\x00\x04\x02\x00\x00\x00", MAX_HELLO), Peek::Malformed);
     }
 
     #[test]
-    fn a_lying_length_is_not_tls() {
+    fn a_lying_length_is_malformed() {
         let mut message = sample();
         let last = message.len() - 1;
         message[last - 2] = 200;
-        assert_eq!(peek(&records(&message, 16_000)), Peek::NotTls);
+        assert_eq!(peek(&records(&message, 16_000), MAX_HELLO), Peek::Malformed);
     }
 
     #[test]
     fn a_name_that_is_no_host_name_is_no_name() {
         let sni = vector(2, &[&[0][..], &vector(2, b"a b\0")].concat());
         let bytes = records(&hello(&extension(0, &sni)), 16_000);
-        assert_eq!(peek(&bytes), Peek::Hello(ClientHello::default()));
+        assert_eq!(peek(&bytes, MAX_HELLO), Peek::Hello(ClientHello::default()));
+    }
+
+    #[test]
+    fn a_long_hello_is_not_waited_for() {
+        let bytes = records(&sample(), 16_000);
+        assert_eq!(peek(&bytes[..50], 60), Peek::TooLong);
+        assert_eq!(peek(&bytes, bytes.len()), Peek::Hello(expected()));
     }
 }

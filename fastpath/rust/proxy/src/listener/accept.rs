@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use meshloom_model::filter_chain::ConnectionFacts;
-use meshloom_wire::tls_hello::{ClientHello, Peek, peek};
+use meshloom_wire::tls_hello::{ClientHello, MAX_HELLO, Peek, peek};
 use rustix::net::SocketFlags;
 
 use super::{ChainKind, ChainRuntime, ListenerRuntime};
@@ -135,9 +135,10 @@ impl Engine {
             Read::Blocked => return Fate::Keep,
             Read::End | Read::Failed(_) => return Fate::Close(CloseReason::Remote),
         }
-        match peek(&down.held) {
-            Peek::Incomplete => Fate::Keep,
-            Peek::NotTls => self.choose_chain(token, down, None),
+        match peek(&down.held, MAX_HELLO) {
+            Peek::Incomplete(_) => Fate::Keep,
+            Peek::TooLong => Fate::Close(CloseReason::Remote),
+            Peek::NotTls | Peek::Malformed => self.choose_chain(token, down, None),
             Peek::Hello(hello) => self.choose_chain(token, down, Some(&hello)),
         }
     }
