@@ -30,6 +30,7 @@ mod tcp;
 mod tls;
 mod types;
 mod update;
+mod upgrade;
 
 pub use summary::{DnsSummary, Listen, ResourceSummary, summarise};
 pub use update::{Compiler, Outcome, Rejected};

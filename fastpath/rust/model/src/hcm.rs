@@ -8,6 +8,7 @@ use crate::filter::HttpFilter;
 use crate::http2::Http2Options;
 use crate::ids::RouteTableIndex;
 use crate::route::RouteTable;
+use crate::upgrade::Upgrades;
 
 /// How HTTP is spoken with the downstream, and where requests find their route.
 #[derive(Clone, Debug)]
@@ -44,6 +45,10 @@ pub struct HttpConnectionManager {
     pub via: Arc<str>,
     /// A scheme in place of the request's.
     pub scheme: Option<SchemeOverwrite>,
+    /// Which upgrades are let through, unless the route says otherwise.
+    pub upgrades: Upgrades,
+    /// Leave it to the upstream to answer `Expect: 100-continue`.
+    pub proxy_continue: bool,
 }
 
 /// Which HTTP is spoken with the downstream.

@@ -29,6 +29,7 @@ pub mod snapshot;
 pub mod tcp;
 pub mod template;
 pub mod tls;
+pub mod upgrade;
 
 pub use access_log::AccessLog;
 pub use address::Address;

@@ -69,6 +69,8 @@ pub struct RouteMatcher {
     pub query: Box<[QueryMatcher]>,
     /// Only gRPC requests (`content-type: application/grpc...`).
     pub grpc: bool,
+    /// Only CONNECT, which has no path.
+    pub connect: bool,
     /// Only this share of the requests, in millionths.
     pub fraction: Option<u32>,
 }
@@ -136,6 +138,7 @@ impl RouteMatcher {
         self.fraction.is_none_or(|millionths| random % 1_000_000 < u64::from(millionths))
             && self.headers.iter().all(|matcher| matcher.matches(head))
             && (!self.grpc || is_grpc(head))
+            && (!self.connect || head.header(":method").is_some_and(|method| *method == *b"CONNECT"))
             && self.matches_query(head)
     }
 

@@ -12,6 +12,7 @@ use super::overrides::overrides;
 use super::parts::{choice, data, duration, limit};
 use super::path::{At, Invalid};
 use super::retry::retry_policy;
+use super::upgrade;
 use crate::filter::FilterOverrides;
 use crate::route::{
     ClusterName, DirectResponse, Forward, HostRewrite, IdleTimeout, PathMatcher, PathRewrite, PortRewrite,
@@ -49,6 +50,7 @@ pub(super) fn forward(
         idle_timeout,
         retry_policy: retry,
         priority,
+        upgrade_configs,
     } = value;
     let own_retry = retry.map(|value| retry_policy(value, &at.field("retry_policy"), cx)).transpose()?;
     Ok(Forward {
@@ -72,6 +74,7 @@ pub(super) fn forward(
         },
         retry: own_retry.map(Arc::new).or_else(|| around.retry.cloned()),
         priority: resource_priority(priority, &at.field("priority"))?,
+        upgrades: upgrade::of_route(&upgrade_configs, &at.field("upgrade_configs"))?,
     })
 }
 

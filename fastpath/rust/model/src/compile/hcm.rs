@@ -14,6 +14,7 @@ use super::parts::{choice, duration, extension, limit, text, unsupported};
 use super::path::{At, Invalid};
 use super::route::route_table;
 use super::types;
+use super::upgrade;
 use crate::hcm::{
     ClientCertDetails, ClientCertOptions, Codec, EscapedSlashes, ForwardClientCert, Http1Options,
     HttpConnectionManager, HttpLimits, HttpTimeouts, Normalization, RequestIdOptions, RouteSource,
@@ -70,6 +71,8 @@ pub(super) fn connection_manager(
         filters: http_filters(&value.http_filters, &at.field("http_filters"), cx)?,
         stat_prefix: text(&value.stat_prefix, &at.field("stat_prefix"))?.into(),
         via: via(&value.via, &at.field("via"))?,
+        upgrades: upgrade::of_manager(&value.upgrade_configs, &at.field("upgrade_configs"))?,
+        proxy_continue: value.proxy_100_continue,
         routes: route_source(value.route_specifier, at, cx)?,
     })
 }

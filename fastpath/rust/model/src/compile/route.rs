@@ -234,6 +234,7 @@ fn route_match(value: proto::RouteMatch, at: &At<'_>, cx: &mut Context) -> Resul
         query_parameters,
         grpc,
     } = value;
+    let connect = matches!(path_specifier, Some(proto::route_match::PathSpecifier::ConnectMatcher(_)));
     let fraction =
         fraction.map(|value| runtime_fraction(&value, &at.field("runtime_fraction"))).transpose()?;
     Ok(RouteMatcher {
@@ -241,6 +242,7 @@ fn route_match(value: proto::RouteMatch, at: &At<'_>, cx: &mut Context) -> Resul
         headers: matching::headers(&headers, &at.field("headers"), cx)?,
         query: matching::queries(&query_parameters, &at.field("query_parameters"), cx)?,
         grpc: grpc.is_some(),
+        connect,
         fraction,
     })
 }
@@ -266,6 +268,7 @@ fn path_matcher(
                 false => Err(at.refuse("this begins with /, does not end with /, and has no ? or #")),
             }
         }
-        None => Err(at.refuse("give prefix, path, safe_regex or path_separated_prefix")),
+        Some(Specifier::ConnectMatcher(_)) => Ok(PathMatcher::Prefix(PathText::new("", false))),
+        None => Err(at.refuse("give prefix, path, safe_regex, path_separated_prefix or connect_matcher")),
     }
 }

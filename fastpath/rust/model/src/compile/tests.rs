@@ -10,3 +10,4 @@ mod route;
 mod support;
 mod tls;
 mod update;
+mod upgrade;

@@ -10,6 +10,7 @@ use crate::headers::HeaderOps;
 use crate::ids::ClusterIndex;
 use crate::matcher::{HeaderName, RequestHead};
 use crate::regex::RegexReplace;
+use crate::upgrade::Upgrades;
 
 /// What becomes of a request.
 #[derive(Clone, Debug)]
@@ -43,6 +44,8 @@ pub struct Forward {
     pub retry: Option<Arc<RetryPolicy>>,
     /// Which circuit breaker thresholds count.
     pub priority: ResourcePriority,
+    /// Which upgrades are let through.
+    pub upgrades: Upgrades,
 }
 
 /// Which circuit breaker thresholds a request counts against.

@@ -811,6 +811,8 @@ pub struct RouteAction {
     pub retry_policy: Option<crate::envoy::config::route::v3::RetryPolicy>,
     #[prost(enumeration = "crate::envoy::config::core::v3::RoutingPriority", tag = "11")]
     pub priority: i32,
+    #[prost(message, repeated, tag = "25")]
+    pub upgrade_configs: Vec<crate::envoy::config::route::v3::route_action::UpgradeConfig>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2, 3")]
     pub cluster_specifier: Option<route_action::ClusterSpecifier>,
     #[prost(oneof = "route_action::HostRewriteSpecifier", tags = "6, 7, 29, 35")]
@@ -851,7 +853,7 @@ pub struct RouteMatch {
     pub query_parameters: Vec<crate::envoy::config::route::v3::QueryParameterMatcher>,
     #[prost(message, optional, tag = "8")]
     pub grpc: Option<crate::envoy::config::route::v3::route_match::GrpcRouteMatchOptions>,
-    #[prost(oneof = "route_match::PathSpecifier", tags = "1, 2, 10, 14")]
+    #[prost(oneof = "route_match::PathSpecifier", tags = "1, 2, 10, 12, 14")]
     pub path_specifier: Option<route_match::PathSpecifier>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1019,12 +1021,26 @@ pub enum HostRewriteSpecifier {
     #[prost(message, tag = "35")]
     HostRewritePathRegex(crate::envoy::r#type::matcher::v3::RegexMatchAndSubstitute),
 }
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpgradeConfig {
+    #[prost(string, tag = "1")]
+    pub upgrade_type: String,
+    #[prost(message, optional, tag = "2")]
+    pub enabled: Option<bool>,
+    #[prost(message, optional, tag = "3")]
+    pub connect_config: Option<crate::envoy::config::route::v3::route_action::upgrade_config::ConnectConfig>,
+}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum ClusterNotFoundResponseCode {
     ServiceUnavailable = 0,
     NotFound = 1,
     InternalServerError = 2,
+}
+pub mod upgrade_config {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConnectConfig {
+}
 }
 }
 pub mod route_match {
@@ -1036,8 +1052,13 @@ pub enum PathSpecifier {
     Path(String),
     #[prost(message, tag = "10")]
     SafeRegex(crate::envoy::r#type::matcher::v3::RegexMatcher),
+    #[prost(message, tag = "12")]
+    ConnectMatcher(crate::envoy::config::route::v3::route_match::ConnectMatcher),
     #[prost(string, tag = "14")]
     PathSeparatedPrefix(String),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConnectMatcher {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct GrpcRouteMatchOptions {
@@ -1260,6 +1281,10 @@ pub struct HttpConnectionManager {
     pub forward_client_cert_details: i32,
     #[prost(message, optional, tag = "17")]
     pub set_current_client_cert_details: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::SetCurrentClientCertDetails>,
+    #[prost(bool, tag = "18")]
+    pub proxy_100_continue: bool,
+    #[prost(message, repeated, tag = "23")]
+    pub upgrade_configs: Vec<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::UpgradeConfig>,
     #[prost(message, optional, tag = "30")]
     pub normalize_path: Option<bool>,
     #[prost(bool, tag = "33")]
@@ -1318,6 +1343,13 @@ pub struct SetCurrentClientCertDetails {
     pub dns: bool,
     #[prost(bool, tag = "5")]
     pub uri: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpgradeConfig {
+    #[prost(string, tag = "1")]
+    pub upgrade_type: String,
+    #[prost(message, optional, tag = "3")]
+    pub enabled: Option<bool>,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
