@@ -1,0 +1,192 @@
+"""Requests that turn their connection into a tunnel: `Upgrade` and CONNECT over HTTP/1, beside the real Envoy."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
+from tests.support.proxies import Kind, Proxy, running
+from tests.support.tunnel import SWITCH, TunnelOrigin, fields_of, read_exactly, read_head
+from tests.support.wait import eventually
+
+WEBSOCKET = (
+    b"GET /chat HTTP/1.1\r\nHost: a.test\r\nConnection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+CONNECT = b"CONNECT db.test:5432 HTTP/1.1\r\nHost: db.test:5432\r\n\r\n"
+MAKE_ORIGIN = Callable[..., TunnelOrigin]
+
+
+@pytest.fixture
+def tunnel() -> Iterator[MAKE_ORIGIN]:
+    made: list[TunnelOrigin] = []
+
+    def make(*args: Any, **fields: Any) -> TunnelOrigin:
+        made.append(TunnelOrigin(*args, **fields))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.fixture(params=["meshproxy", "envoy"])
+def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
+    """Starts a proxy whose listener `l` lets websockets through on /, and sends CONNECT as `connect` says."""
+    kind: Kind = request.param
+    with contextlib.ExitStack() as stack:
+
+        def begin(port: int, connect: dict[str, Any] | None = None, **hcm: Any) -> Proxy:
+            routes = [route({"prefix": "/"}, "origin")]
+            if connect is not None:
+                routes.insert(0, route({"connect_matcher": {}}, {"cluster": "origin", **connect}))
+            manager = {"upgrade_configs": [{"upgrade_type": "websocket"}], **hcm}
+            listener = http_listener("l", [virtual_host(*routes)], **manager)
+            bootstrap = static([listener], [cluster("origin", port)])
+            return stack.enter_context(running(kind, bootstrap, tmp_path / kind))
+
+        yield begin
+
+
+@contextlib.contextmanager
+def connected(proxy: Proxy, data: bytes = b"") -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", proxy.port("l")), 10) as client:
+        client.sendall(data)
+        yield client
+
+
+def test_a_websocket_becomes_a_tunnel(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    origin = tunnel()
+    proxy = subject(origin.port)
+    with connected(proxy, WEBSOCKET) as client:
+        head, rest = read_head(client)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        answer = fields_of(head)
+        assert answer["upgrade"] == "websocket"
+        assert answer["connection"].lower() == "upgrade"
+        assert "content-length" not in answer and "transfer-encoding" not in answer
+        asked = fields_of(origin.heads[0])
+        assert asked["upgrade"] == "websocket"
+        assert "upgrade" in asked["connection"].lower()
+        assert "content-length" not in asked and "transfer-encoding" not in asked
+        for part in (b"GET / HTTP/1.1\r\nHost: evil\r\n\r\n", b"\0" * 100_000, b"end"):
+            client.sendall(part)
+            assert read_exactly(client, len(part)) == part
+        assert rest == b""
+        assert proxy.stat("http.l.downstream_cx_upgrades_active") == 1
+    assert len(origin.heads) == 1
+    assert eventually(lambda: proxy.stat("http.l.downstream_cx_upgrades_active") == 0)
+    assert proxy.stat("http.l.downstream_cx_upgrades_total") == 1
+    assert eventually(lambda: proxy.stat("cluster.origin.upstream_cx_active") == 0)
+
+
+def test_the_end_of_the_origin_ends_the_tunnel(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    proxy = subject(tunnel(SWITCH + b"bye", hangs_up=True).port)
+    with connected(proxy, WEBSOCKET) as client:
+        _, rest = read_head(client)
+        assert rest + read_exactly(client, 10) == b"bye"
+
+
+def test_a_refused_upgrade_is_answered_and_ends(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    answer = b"HTTP/1.1 426 Upgrade Required\r\nContent-Length: 2\r\n\r\nno"
+    origin = tunnel(answer)
+    proxy = subject(origin.port)
+    smuggled = b"GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n"
+    with connected(proxy, WEBSOCKET + smuggled) as client:
+        head, rest = read_head(client)
+        assert head.startswith(b"HTTP/1.1 426 ")
+        assert rest + read_exactly(client, 2 - len(rest)) == b"no"
+        assert read_exactly(client, 1) == b""
+    assert b"smuggled" not in b"".join(origin.heads + origin.received)
+
+
+def test_bytes_sent_too_early_wait_for_the_switch(
+    subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN
+) -> None:
+    origin = tunnel()
+    proxy = subject(origin.port)
+    with connected(proxy, WEBSOCKET + b"early") as client:
+        _, rest = read_head(client)
+        assert rest + read_exactly(client, 5 - len(rest)) == b"early"
+
+
+def test_what_is_not_allowed_is_answered_403(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    origin = tunnel()
+    proxy = subject(origin.port)
+    with connected(proxy, WEBSOCKET.replace(b"websocket", b"other")) as client:
+        assert read_head(client)[0].startswith(b"HTTP/1.1 403 ")
+    assert origin.heads == []
+    assert proxy.stat("http.l.downstream_rq_ws_on_non_ws_route") == 1
+
+
+def test_http2_in_plaintext_is_no_upgrade(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    origin = tunnel(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    proxy = subject(origin.port)
+    ask = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n"
+    with connected(proxy, ask) as client:
+        assert read_head(client)[0].startswith(b"HTTP/1.1 200 ")
+    asked = fields_of(origin.heads[0])
+    assert not {"upgrade", "http2-settings", "connection"} & set(asked)
+
+
+def test_connect_that_no_route_takes_is_refused(
+    subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN
+) -> None:
+    origin = tunnel()
+    proxy = subject(origin.port)
+    with connected(proxy, CONNECT + b"GET / HTTP/1.1\r\nHost: a\r\n\r\n") as client:
+        head, _ = read_head(client)
+        assert head.split()[1] in (b"403", b"404")
+    assert origin.heads == []
+
+
+def test_connect_passes_to_the_next_proxy(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    origin = tunnel(b"HTTP/1.1 200 OK\r\n\r\n")
+    proxy = subject(origin.port, connect={}, upgrade_configs=[{"upgrade_type": "CONNECT"}])
+    with connected(proxy, CONNECT) as client:
+        head, _ = read_head(client)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        assert not {"content-length", "transfer-encoding"} & set(fields_of(head))
+        client.sendall(b"ping")
+        assert read_exactly(client, 4) == b"ping"
+    assert origin.heads[0].startswith(b"CONNECT db.test:5432 HTTP/1.1\r\n")
+
+
+def test_a_refused_connect_is_answered(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    origin = tunnel(b"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno")
+    proxy = subject(origin.port, connect={}, upgrade_configs=[{"upgrade_type": "CONNECT"}])
+    with connected(proxy, CONNECT) as client:
+        head, rest = read_head(client)
+        assert head.startswith(b"HTTP/1.1 407 ")
+        assert rest + read_exactly(client, 2 - len(rest)) == b"no"
+
+
+def test_connect_ends_here_where_it_is_told_to(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    origin = tunnel(b"")
+    connect = {"upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
+    proxy = subject(origin.port, connect=connect, upgrade_configs=[{"upgrade_type": "CONNECT"}])
+    with connected(proxy, CONNECT) as client:
+        head, _ = read_head(client)
+        assert head.startswith(b"HTTP/1.1 200 ")
+        client.sendall(b"select 1")
+        assert read_exactly(client, 8) == b"select 1"
+    assert eventually(lambda: origin.received == [b"select 1"])
+    assert origin.heads == [b""]
+
+
+def test_a_terminated_connect_to_nobody_is_answered_503(
+    subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        connect = {"upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}
+        proxy = subject(port, connect=connect, upgrade_configs=[{"upgrade_type": "CONNECT"}])
+        with connected(proxy, CONNECT) as client:
+            assert read_head(client)[0].startswith(b"HTTP/1.1 503 ")
