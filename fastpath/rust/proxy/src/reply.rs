@@ -18,8 +18,6 @@ pub(crate) enum Failure {
     RequestTimeout,
     /// `Upgrade`, which no route here allows.
     UpgradeRefused,
-    /// CONNECT, which no route here takes.
-    ConnectRefused,
     /// The target is no path: `OPTIONS *`.
     NoPath,
     /// The path cannot be normalised, or has escaped slashes that are not allowed.
@@ -102,7 +100,6 @@ impl Failure {
             Self::HeadTimeout => plain(408, "request header timeout", None, "request_header_timeout"),
             Self::RequestTimeout => plain(408, "request timeout", None, "request_overall_timeout"),
             Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
-            Self::ConnectRefused => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),
             Self::NoPath => plain(404, "", None, "absolute_path_rejected"),
             Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
             Self::UnderscoreRejected => plain(400, "Bad Request", refused, "http1.unexpected_underscore"),
@@ -148,7 +145,6 @@ impl Failure {
                 | Self::HeadTimeout
                 | Self::RequestTimeout
                 | Self::UpgradeRefused
-                | Self::ConnectRefused
                 | Self::PathRejected
                 | Self::UnderscoreRejected
                 | Self::MissingHost

@@ -17,6 +17,8 @@ pub(crate) enum Sender {
     /// As it is: the length was announced, or the end of the connection tells.
     Raw,
     Chunked,
+    /// As it is, and its end is the end of our side of the connection.
+    Tunnel,
 }
 
 impl Sender {
@@ -35,7 +37,7 @@ impl Sender {
             Self::Chunked if !data.is_empty() => {
                 ChunkHead::new(data.len()).as_bytes().len() + CHUNK_END.len()
             }
-            Self::Raw | Self::Chunked => 0,
+            Self::Raw | Self::Chunked | Self::Tunnel => 0,
         };
         (data.len() + framing) as u64
     }
@@ -49,7 +51,7 @@ impl Sender {
     ) -> Result<(), TransportError> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Raw => out.payload(io, data),
+            Self::Raw | Self::Tunnel => out.payload(io, data),
             Self::Chunked if data.is_empty() => Ok(()),
             Self::Chunked => {
                 out.bytes.extend_from_slice(ChunkHead::new(data.len()).as_bytes());
@@ -81,18 +83,38 @@ impl Sender {
 
 /// Writes the head of a request to an upstream.
 pub(crate) fn request_head(out: &mut Vec<u8>, request: &Request) -> Sender {
-    let mut writer = HeadWriter::request(out, request.method_text(), request.target(), Version::Http11);
+    let target = if request.method == Method::Connect { request.authority() } else { request.target() };
+    let mut writer = HeadWriter::request(out, request.method_text(), target, Version::Http11);
     writer.copy(b"host", request.authority());
     for (name, value) in request.fields.forwarded() {
         writer.copy_lowercase(name, value);
     }
     match request.body {
+        BodyLength::UntilClose => return tunnel_head(writer, request.upgrade_protocol()),
         // RFC 9110 8.6: a method that means something by its body says so when there is none.
         BodyLength::None if expects_body(request.method) => writer.framing(BodyLength::Length(0)),
         body => writer.framing(body),
     };
     writer.end();
     Sender::of(request.body)
+}
+
+/// Ends the head of a message that opens a tunnel.
+fn tunnel_head(mut writer: HeadWriter<'_>, protocol: Option<&[u8]>) -> Sender {
+    if let Some(protocol) = protocol {
+        writer.copy(b"connection", b"upgrade").copy(b"upgrade", protocol);
+    }
+    writer.end();
+    Sender::Tunnel
+}
+
+/// Writes an interim response to a client.
+pub(crate) fn interim_head(out: &mut Vec<u8>, response: &Response) {
+    let mut writer = HeadWriter::response(out, Version::Http11, response.status);
+    for (name, value) in response.fields.forwarded() {
+        writer.copy_lowercase(name, value);
+    }
+    writer.end();
 }
 
 fn may_have_body(status: u16) -> bool {
@@ -115,6 +137,8 @@ pub(crate) struct ResponseOptions {
     pub(crate) version: Version,
     /// The request was HEAD.
     pub(crate) head: bool,
+    /// It opens a tunnel.
+    pub(crate) tunnel: bool,
 }
 
 /// Writes the head of a response to a client. Also says whether the end of the body is the end of the connection.
@@ -123,6 +147,13 @@ pub(crate) fn response_head(
     response: &Response,
     options: ResponseOptions,
 ) -> (Sender, bool) {
+    if options.tunnel {
+        let mut writer = HeadWriter::response(out, Version::Http11, response.status);
+        for (name, value) in response.fields.forwarded() {
+            writer.copy_lowercase(name, value);
+        }
+        return (tunnel_head(writer, response.upgrade_protocol()), true);
+    }
     let bodiless = options.head || matches!(response.status, 100..=199 | 204 | 304);
     let framing = match (bodiless, response.announced) {
         (false, _) => response.body.towards(options.version),

@@ -3,5 +3,5 @@
 mod encode;
 mod outbox;
 
-pub(crate) use encode::{ResponseOptions, Sender, request_head, response_head};
+pub(crate) use encode::{ResponseOptions, Sender, interim_head, request_head, response_head};
 pub(crate) use outbox::Outbox;

@@ -145,7 +145,10 @@ impl Engine {
                     Fate::Close(CloseReason::Timeout)
                 }
                 RequestPhase::Closing if http.exchange.is_none() => Fate::Close(CloseReason::Timeout),
-                RequestPhase::Body(_) | RequestPhase::Response | RequestPhase::Closing => Fate::Keep,
+                RequestPhase::Body(_)
+                | RequestPhase::Tunnel(_)
+                | RequestPhase::Response
+                | RequestPhase::Closing => Fate::Keep,
             },
             DownstreamState::Tcp(_) => self.tcp_expired(token, down),
         }

@@ -1,10 +1,11 @@
 //! The server side of HTTP/1: reads requests off a connection, one after the other.
 
 mod respond;
+mod tunnel;
 
 use meshloom_wire::http1::{BodyDecoder, BodyEvent, DecodeError, Headers, RequestHead, RequestParser};
 
-use super::{CloseReason, Downstream, DownstreamState, Fate, Http1, RequestPhase};
+use super::{CloseReason, Downstream, DownstreamState, Fate, Http1, RequestPhase, TunnelPhase};
 use crate::engine::{Engine, READS_PER_TURN};
 use crate::exchange::Exchange;
 use crate::listener::HttpChain;
@@ -40,8 +41,10 @@ impl Http1 {
     fn wants_read(&self) -> bool {
         match self.phase {
             RequestPhase::Head { .. } => true,
-            RequestPhase::Body(_) => !self.paused,
-            RequestPhase::Response | RequestPhase::Closing => false,
+            RequestPhase::Body(_) | RequestPhase::Tunnel(TunnelPhase::Open) => !self.paused,
+            RequestPhase::Tunnel(TunnelPhase::Waiting | TunnelPhase::Ended)
+            | RequestPhase::Response
+            | RequestPhase::Closing => false,
         }
     }
 }
@@ -98,6 +101,7 @@ impl Engine {
                     }
                 }
                 Read::Blocked => return Fate::Keep,
+                Read::End if self.tunnel_ended(down) => return Fate::Keep,
                 Read::End | Read::Failed(_) => return Fate::Close(CloseReason::Remote),
             }
         }
@@ -137,7 +141,11 @@ impl Engine {
                         }
                     }
                 }
-                RequestPhase::Response => return at,
+                RequestPhase::Tunnel(TunnelPhase::Open) if !http.paused => {
+                    self.tunnel_data(down, data.get(at..).unwrap_or_default());
+                    return data.len();
+                }
+                RequestPhase::Tunnel(_) | RequestPhase::Response => return at,
                 RequestPhase::Closing => return data.len(),
             }
         }
@@ -289,7 +297,7 @@ impl Engine {
             DownstreamState::Http(http) => (
                 matches!(http.phase, RequestPhase::Closing) && http.exchange.is_none(),
                 matches!(http.phase, RequestPhase::Head { began: false }) && http.exchange.is_none(),
-                matches!(http.phase, RequestPhase::Response),
+                matches!(http.phase, RequestPhase::Response | RequestPhase::Tunnel(TunnelPhase::Waiting)),
             ),
             _ => return Fate::Keep,
         };

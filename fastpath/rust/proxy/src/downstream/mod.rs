@@ -117,10 +117,22 @@ pub(crate) enum RequestPhase {
         began: bool,
     },
     Body(BodyDecoder),
+    /// The connection is to become a tunnel, or is one.
+    Tunnel(TunnelPhase),
     /// The request is complete; the next one waits for the response.
     Response,
     /// Nothing more is read.
     Closing,
+}
+
+/// How far the client's side of a tunnel has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TunnelPhase {
+    /// Nothing is read until the upstream has agreed.
+    Waiting,
+    Open,
+    /// The client has ended its side.
+    Ended,
 }
 
 /// How a connection goes on.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::single_match, clippy::collapsible_match, reason = "more versions follow")]
 
-use super::{Downstream, DownstreamState};
+use super::{Downstream, DownstreamState, RequestPhase, TunnelPhase};
 use crate::engine::Engine;
 use crate::exchange::Exchange;
 use crate::reactor::Token;
@@ -101,6 +101,17 @@ impl Engine {
         }
     }
 
+    /// Passes an interim response, which is in the exchange, to the client.
+    pub(crate) fn write_interim(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        match &down.state {
+            DownstreamState::Http(_) => {
+                crate::codec::interim_head(&mut self.down_out.bytes, &exchange.response);
+                down.broken |= self.down_out.flush(&mut down.io).is_err();
+            }
+            _ => {}
+        }
+    }
+
     /// The exchange is over as far as its client is concerned.
     pub(crate) fn leave_downstream(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
         match &down.state {
@@ -129,6 +140,26 @@ impl Downstream {
     pub(crate) fn pause_request(&mut self, _stream: u32) {
         match &mut self.state {
             DownstreamState::Http(http) => http.paused = true,
+            _ => {}
+        }
+    }
+
+    /// The request asks for a tunnel: what follows its head waits for the answer.
+    pub(crate) fn await_tunnel(&mut self, _stream: u32) {
+        match &mut self.state {
+            DownstreamState::Http(http) => http.phase = RequestPhase::Tunnel(TunnelPhase::Waiting),
+            _ => {}
+        }
+    }
+
+    /// The tunnel is open: the connection's bytes are the exchange's, until either side ends.
+    pub(crate) fn open_tunnel(&mut self, _stream: u32) {
+        match &mut self.state {
+            DownstreamState::Http(http) => {
+                http.phase = RequestPhase::Tunnel(TunnelPhase::Open);
+                http.close = true;
+                self.resume = true;
+            }
             _ => {}
         }
     }

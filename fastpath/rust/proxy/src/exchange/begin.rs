@@ -56,13 +56,7 @@ impl Engine {
         if request.version == Protocol::Http10 && !manager.http1.accept_http_10 {
             return Begun::Fail(Failure::LowVersion);
         }
-        if request.method == Method::Connect {
-            return Begun::Fail(Failure::ConnectRefused);
-        }
-        if request.upgrade.is_some() {
-            exchange.chain.stats.rq_ws_on_non_ws_route.inc();
-            return Begun::Fail(Failure::UpgradeRefused);
-        }
+        super::tunnel::drop_needless(request);
         if let Some(failure) = check_names(exchange, manager.normalization.underscores) {
             return Begun::Fail(failure);
         }
@@ -74,8 +68,13 @@ impl Engine {
             }
         }
         strip_host(exchange, manager.normalization.strip_port, manager.normalization.strip_trailing_dot);
-        if !exchange.request.target().starts_with(b"/") {
+        let connects = exchange.request.method == Method::Connect;
+        if !connects && !exchange.request.target().starts_with(b"/") {
             return Begun::Fail(Failure::NoPath);
+        }
+        if connects {
+            self.identify(exchange);
+            return Begun::Go;
         }
         let outcome = normalize(exchange.request.target(), exchange.chain.paths);
         let redirect = match outcome {
@@ -101,7 +100,7 @@ impl Engine {
             Origin { remote: info.remote, local: info.local, tls: info.is_tls(), own: self.local.address };
         exchange.client = edge::sanitize(&mut exchange.request, origin, &exchange.chain.edge, &mut self.rng);
         super::xfcc::rewrite(exchange);
-        if exchange.request.expect_continue {
+        if exchange.request.expect_continue && !exchange.chain.manager.proxy_continue {
             exchange.request.fields.remove(H::Expect);
         }
         keep_te_trailers(exchange);
@@ -140,6 +139,9 @@ impl Engine {
         }
         exchange.route = host.and_then(|host| host.route(&exchange.request, random).map(Arc::clone));
         self.pick_cluster(exchange);
+        if let Err(failure) = self.ask_for_tunnel(exchange, down) {
+            return self.fail(token, exchange, down, &failure);
+        }
         self.apply_faults(token, exchange, down);
     }
 

@@ -18,6 +18,9 @@ impl Engine {
         let stats = &exchange.chain.stats;
         stats.rq_completed.inc();
         stats.rq_active.sub(1);
+        if exchange.tunnel == super::Tunnel::Open {
+            stats.cx_upgrades_active.sub(1);
+        }
         stats.rq_time.record(elapsed);
         if let Some(counter) = class_of(&stats.rq_class, status) {
             counter.inc();

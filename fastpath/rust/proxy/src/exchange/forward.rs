@@ -44,7 +44,8 @@ impl Engine {
         if !exchange.chain.router.suppress_envoy_headers {
             expected_timeout(exchange);
         }
-        if exchange.request.expect_continue && !exchange.body.complete {
+        let answers = !exchange.chain.manager.proxy_continue;
+        if answers && exchange.request.expect_continue && !exchange.body.complete {
             self.write_continue(exchange, down);
         }
         self.attempt(token, exchange, down);

@@ -13,6 +13,7 @@ mod local;
 mod respond;
 mod retry;
 mod timers;
+mod tunnel;
 pub(crate) mod values;
 mod xfcc;
 
@@ -25,6 +26,7 @@ use meshloom_model::route::{Forward, HostRewrite, Route, RouteAction};
 use meshloom_model::{ResponseFlag, ResponseFlags, Snapshot};
 
 pub(crate) use edge::{Client, EdgeRules, Origin};
+pub(crate) use tunnel::Tunnel;
 
 use crate::downstream::ConnectionInfo;
 use crate::listener::HttpChain;
@@ -50,6 +52,7 @@ pub(crate) struct Exchange {
     pub(crate) entry: Option<usize>,
     pub(crate) cluster: Option<ClusterId>,
     pub(crate) stage: Stage,
+    pub(crate) tunnel: Tunnel,
     pub(crate) link: Link,
     pub(crate) body: RequestBody,
     pub(crate) tries: Tries,
@@ -249,6 +252,7 @@ impl Exchange {
             entry: None,
             cluster: None,
             stage: Stage::Requesting,
+            tunnel: Tunnel::None,
             link: Link::None,
             body: RequestBody::default(),
             tries: Tries::default(),
@@ -286,6 +290,7 @@ impl Exchange {
         self.route = None;
         self.entry = None;
         self.cluster = None;
+        self.tunnel = Tunnel::None;
         self.link = Link::None;
         let mut kept = std::mem::take(&mut self.body.kept);
         kept.clear();

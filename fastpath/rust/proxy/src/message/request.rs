@@ -123,6 +123,20 @@ impl Request {
         named as u64 + self.fields.forwarded_bytes() + framing_bytes(self.body)
     }
 
+    /// The protocol that it wants to upgrade to.
+    pub(crate) fn upgrade_protocol(&self) -> Option<&[u8]> {
+        self.upgrade.as_ref().map(|range| self.fields.slice(range))
+    }
+
+    /// What kind of tunnel it asks for: the protocol of `Upgrade`, or CONNECT.
+    pub(crate) fn tunnel_kind(&self) -> Option<&[u8]> {
+        match (self.upgrade_protocol(), self.method) {
+            (Some(protocol), _) => Some(protocol),
+            (None, Method::Connect) => Some(meshloom_model::upgrade::CONNECT.as_bytes()),
+            (None, _) => None,
+        }
+    }
+
     pub(crate) fn is_grpc(&self) -> bool {
         use meshloom_wire::http1::KnownHeader;
         self.fields.get(KnownHeader::ContentType).is_some_and(|value| {

@@ -1,6 +1,7 @@
 //! A response on its way back.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use meshloom_wire::http1::{BodyLength, Headers, ResponseHead};
 
@@ -16,6 +17,8 @@ pub(crate) struct Response {
     /// What Content-Length said, which a response to HEAD passes on.
     pub(crate) announced: Option<u64>,
     pub(crate) head_len: usize,
+    /// The protocol that the upstream switches to.
+    pub(crate) upgrade: Option<Range<usize>>,
 }
 
 impl Default for Response {
@@ -27,6 +30,7 @@ impl Default for Response {
             body: BodyLength::None,
             announced: None,
             head_len: 0,
+            upgrade: None,
         }
     }
 }
@@ -40,6 +44,7 @@ impl Response {
         self.body = head.body;
         self.announced = head.content_length;
         self.head_len = head.len;
+        self.upgrade = head.upgrade.map(|span| span.range());
     }
 
     /// Begins a response of our own.
@@ -50,6 +55,12 @@ impl Response {
         self.body = body;
         self.announced = None;
         self.head_len = 0;
+        self.upgrade = None;
+    }
+
+    /// The protocol that the upstream switches to.
+    pub(crate) fn upgrade_protocol(&self) -> Option<&[u8]> {
+        self.upgrade.as_ref().map(|range| self.fields.slice(range))
     }
 
     /// What its fields take as names and values, `:status` included.

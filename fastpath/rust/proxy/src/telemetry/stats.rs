@@ -104,6 +104,7 @@ stats! {
         cx_max_requests_reached "downstream_cx_max_requests_reached"
         cx_drain_close "downstream_cx_drain_close"
         cx_protocol_error "downstream_cx_protocol_error"
+        cx_upgrades_total "downstream_cx_upgrades_total"
         cx_rx_bytes_total "downstream_cx_rx_bytes_total"
         cx_tx_bytes_total "downstream_cx_tx_bytes_total"
         flow_control_paused "downstream_flow_control_paused_reading_total"
@@ -130,6 +131,7 @@ stats! {
         cx_active "downstream_cx_active"
         cx_ssl_active "downstream_cx_ssl_active"
         cx_http1_active "downstream_cx_http1_active"
+        cx_upgrades_active "downstream_cx_upgrades_active"
         rq_active "downstream_rq_active"
     }
     histograms {

@@ -43,6 +43,8 @@ pub(crate) struct Transport {
     writable: bool,
     /// The peer's FIN or an error is known to wait behind what is still to be read.
     closing: bool,
+    /// Our side ends once everything is sent.
+    ending: bool,
     /// Bytes accepted but not sent, from `sent` on.
     pending: Vec<u8>,
     sent: usize,
@@ -58,6 +60,7 @@ impl Transport {
             readable: false,
             writable: true,
             closing: false,
+            ending: false,
             pending: Vec::new(),
             sent: 0,
             bytes_read: 0,
@@ -263,8 +266,18 @@ impl Transport {
             if self.pending.capacity() > KEEP_PENDING {
                 self.pending = Vec::new();
             }
+            if std::mem::take(&mut self.ending) {
+                self.shutdown_write();
+            }
         }
         Ok(())
+    }
+
+    /// Ends our side in good order once everything is sent.
+    pub(crate) fn end(&mut self) {
+        self.ending = true;
+        // An error shows at the next event.
+        let _ = self.flush();
     }
 
     /// Ends our side in good order (with TLS, close_notify first). What is pending should have been sent.

@@ -1,6 +1,6 @@
 //! The client side of HTTP/1: reads responses off a connection.
 
-use meshloom_wire::http1::{BodyDecoder, BodyEvent, DecodeError, ResponseKind};
+use meshloom_wire::http1::{BodyDecoder, BodyEvent, BodyLength, DecodeError, ResponseHead, ResponseKind};
 
 use super::events::UpstreamFate;
 use super::{Upstream, UpstreamPhase};
@@ -188,11 +188,15 @@ impl Engine {
         match head.kind {
             ResponseKind::Final => {}
             ResponseKind::Interim if upstream.http.interim < MAX_INTERIM => {
-                // They go no further, as with Envoy; the client got its 100 from us.
-                self.headers = headers;
                 upstream.http.interim += 1;
+                if exchange.relays_interim(head.status) {
+                    exchange.response.load(&head, data.get(..head.len).unwrap_or_default(), &mut headers);
+                    self.write_interim(exchange, down);
+                }
+                self.headers = headers;
                 return Ok(Some(head.len));
             }
+            ResponseKind::SwitchProtocols if switches(exchange, &head, data) => {}
             ResponseKind::Interim | ResponseKind::SwitchProtocols => {
                 self.headers = headers;
                 return Err(self.protocol_error(upstream, DecodeError::InvalidStatusLine { at: 0 }));
@@ -201,7 +205,8 @@ impl Engine {
         exchange.response.load(&head, data.get(..head.len).unwrap_or_default(), &mut headers);
         self.headers = headers;
         upstream.http.keep_alive = head.keep_alive;
-        let decoder = BodyDecoder::new(head.body);
+        let opens = exchange.opens_tunnel(head.status);
+        let decoder = BodyDecoder::new(if opens { BodyLength::UntilClose } else { head.body });
         let complete = decoder.is_done();
         upstream.http.phase = UpstreamPhase::Body(decoder);
         self.observe(exchange, meshloom_balance::Outcome::Status(head.status));
@@ -295,4 +300,10 @@ impl Engine {
             self.release_attempt(exchange, &host);
         }
     }
+}
+
+/// Is this 101 the answer to the upgrade that was asked for?
+fn switches(exchange: &Exchange, head: &ResponseHead, data: &[u8]) -> bool {
+    let protocol = head.upgrade.map(|span| span.of(data));
+    exchange.opens_tunnel(head.status) && protocol.is_some_and(|protocol| exchange.asked_for(protocol))
 }

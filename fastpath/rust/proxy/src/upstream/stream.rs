@@ -1,7 +1,7 @@
 //! Requests on their way to an upstream, whichever version of HTTP it speaks.
 
 use super::{Upstream, UpstreamState};
-use crate::codec::{Outbox, request_head};
+use crate::codec::{Outbox, Sender, request_head};
 use crate::engine::Engine;
 use crate::exchange::RequestBody;
 use crate::message::Request;
@@ -87,9 +87,12 @@ impl Engine {
     /// Ends a request. `trailers` is a received trailer section, or empty.
     pub(crate) fn send_upstream_end(&mut self, to: UpstreamStream, trailers: &[u8]) {
         self.aim(to.connection);
-        if let Some(upstream) = self.ups.get_mut(to.connection) {
-            upstream.sender.end(&mut self.up_out, trailers);
+        let Some(upstream) = self.ups.get_mut(to.connection) else { return };
+        if upstream.sender == Sender::Tunnel {
+            upstream.broken |= self.up_out.flush(&mut upstream.io).is_err();
+            return upstream.io.end();
         }
+        upstream.sender.end(&mut self.up_out, trailers);
     }
 
     /// Gives up a request and its response. An HTTP/1 connection with half of either on it is closed.

@@ -3,7 +3,7 @@
 use crate::codec::{ResponseOptions, response_head};
 use crate::downstream::{Downstream, RequestPhase};
 use crate::engine::Engine;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Tunnel};
 use crate::reactor::{Millis, Token};
 
 use meshloom_wire::http1::Method;
@@ -19,6 +19,7 @@ impl Engine {
             close,
             version: exchange.request.version.framing(),
             head: exchange.request.method == Method::Head,
+            tunnel: exchange.tunnel == Tunnel::Open,
         };
         let before = self.down_out.bytes.len();
         let (sender, ends_by_close) = response_head(&mut self.down_out.bytes, &exchange.response, options);
