@@ -1,4 +1,4 @@
-"""An origin that answers a head as it is told to and then echoes bytes, and a client's view of such a tunnel."""
+"""An origin that answers a head as it is told to and then echoes bytes; readers of such a tunnel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SWITCH = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: w
 
 @dataclass
 class TunnelOrigin:
-    """Reads one head (none, where `answer` is empty), sends `answer`, then echoes until the other side ends."""
+    """Reads one head (none, where `answer` is empty), answers, then echoes until the other side ends."""
 
     answer: bytes = SWITCH
     # Ends the connection after the answer.

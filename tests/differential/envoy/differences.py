@@ -51,6 +51,12 @@ CONVERSATIONS = {
     ),
     "fragment": Stricter((400,), "every refusal of the codec says its reason phrase in the body"),
     "interim101": Stricter((502,), "RFC 9110 15.2.2: nobody asked for another protocol"),
+    **{
+        f"interim{code}": Stricter(
+            (code,), "RFC 9110 15.2: a proxy passes interim responses on; Envoy drops them"
+        )
+        for code in (102, 103, 199)
+    },
     "largeaccepted": Stricter((431,), "a line has at most 16 KiB unless max_request_headers_kb is set"),
     "largepath": Stricter((414,), "RFC 9110 15.5.15: it is the target that is too long"),
 }

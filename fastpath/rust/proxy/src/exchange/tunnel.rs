@@ -41,6 +41,13 @@ impl Engine {
         down: &mut Downstream,
     ) -> Result<(), Failure> {
         let Some(kind) = exchange.request.tunnel_kind() else { return Ok(()) };
+        // Whatever the answer: nobody knows yet whose the bytes after this head are.
+        exchange.body.complete = false;
+        exchange.times.request_end = None;
+        down.await_tunnel(exchange.stream);
+        if exchange.route.is_none() && exchange.request.method == Method::Connect {
+            return Err(Failure::NoRoute);
+        }
         let none = Upgrades::default();
         let route = exchange.forward().map_or(&none, |forward| &forward.upgrades);
         if !Upgrades::allow(&exchange.chain.manager.upgrades, route, kind) {
@@ -50,9 +57,6 @@ impl Engine {
         let ends_here = route.get(kind).is_some_and(|upgrade| upgrade.terminate);
         exchange.tunnel = Tunnel::Asked { ends_here };
         exchange.request.body = BodyLength::UntilClose;
-        exchange.body.complete = false;
-        exchange.times.request_end = None;
-        down.await_tunnel(exchange.stream);
         Ok(())
     }
 
