@@ -16,6 +16,8 @@ class TunnelOrigin:
     """Reads one head (none, where `answer` is empty), answers, then echoes until the other side ends."""
 
     answer: bytes = SWITCH
+    # Sent once the other side has ended.
+    farewell: bytes = b""
     # Ends the connection after the answer.
     hangs_up: bool = False
     heads: list[bytes] = field(default_factory=list)
@@ -52,6 +54,7 @@ class TunnelOrigin:
             self.received[place] += data
             connection.sendall(data)
         self.ended += 1
+        connection.sendall(self.farewell)
 
     def close(self) -> None:
         self._server.shutdown()

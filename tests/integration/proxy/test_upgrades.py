@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.proxy.conftest import Start
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.proxies import Kind, Proxy, running
 from tests.support.tunnel import SWITCH, TunnelOrigin, fields_of, read_exactly, read_head
@@ -190,3 +191,20 @@ def test_a_terminated_connect_to_nobody_is_answered_503(
         proxy = subject(port, connect=connect, upgrade_configs=[{"upgrade_type": "CONNECT"}])
         with connected(proxy, CONNECT) as client:
             assert read_head(client)[0].startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize("ask", [WEBSOCKET, CONNECT], ids=["upgrade", "connect"])
+def test_either_side_may_end_first(ask: bytes, start: Start, tunnel: MAKE_ORIGIN) -> None:
+    """Envoy ends both sides when one does; what the origin still had to say is lost then."""
+    opens = SWITCH if ask is WEBSOCKET else b"HTTP/1.1 200 OK\r\n\r\n"
+    origin = tunnel(opens, farewell=b"farewell")
+    kinds = [{"upgrade_type": "websocket"}, {"upgrade_type": "CONNECT"}]
+    routes = [route({"connect_matcher": {}}, "origin"), route({"prefix": "/"}, "origin")]
+    listener = http_listener("l", [virtual_host(*routes)], upgrade_configs=kinds)
+    proxy = start([listener], [cluster("origin", origin.port)])
+    with connected(proxy, ask) as client:
+        read_head(client)
+        client.sendall(b"last words")
+        client.shutdown(socket.SHUT_WR)
+        assert read_exactly(client, 100) == b"last wordsfarewell"
+    assert origin.ended == 1

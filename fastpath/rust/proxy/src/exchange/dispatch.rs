@@ -7,7 +7,7 @@ use meshloom_model::ResponseFlag;
 use meshloom_model::route::{HostRewrite, ResourcePriority};
 use meshloom_wire::http1::KnownHeader as H;
 
-use super::{Exchange, Link, Stage, forward::set_host};
+use super::{Exchange, Link, Stage, Tunnel, forward::set_host};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
@@ -77,6 +77,9 @@ impl Engine {
         exchange: &mut Exchange,
         host: Rc<Host>,
     ) -> Result<(), Failure> {
+        if exchange.tunnel == (Tunnel::Asked { ends_here: true }) {
+            return self.open_raw(token, exchange, host);
+        }
         while let Some(connection) = host.pop_idle() {
             if let Some(mut upstream) = self.ups.take(connection) {
                 self.attach(token, exchange, connection, &mut upstream);

@@ -173,6 +173,7 @@ impl Engine {
                 self.run_soon(downstream);
                 self.tcp_from_upstream(token, upstream, downstream)
             }
+            UpstreamState::Busy(exchange) => self.raw_ready(upstream, exchange),
             _ => {
                 self.serve_waiting(token, upstream);
                 UpstreamFate::Keep

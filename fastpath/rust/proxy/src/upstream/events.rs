@@ -71,6 +71,9 @@ impl Engine {
             UpstreamState::Connecting => UpstreamFate::Keep,
             UpstreamState::Handshaking => self.upstream_handshake(token, upstream),
             UpstreamState::Idle => self.idle_input(upstream),
+            UpstreamState::Busy(_) if upstream.io.is_handshaking() => {
+                self.upstream_handshake(token, upstream)
+            }
             UpstreamState::Busy(exchange) => self.response_input(token, upstream, exchange),
             UpstreamState::Tunnel(downstream) if upstream.io.is_handshaking() => {
                 let _ = downstream;
@@ -164,7 +167,10 @@ impl Engine {
                 }
                 UpstreamFate::Close
             }
-            UpstreamState::Connecting | UpstreamState::Handshaking | UpstreamState::Tunnel(_)
+            UpstreamState::Connecting
+            | UpstreamState::Handshaking
+            | UpstreamState::Busy(_)
+            | UpstreamState::Tunnel(_)
                 if upstream.connecting || upstream.io.is_handshaking() =>
             {
                 if let Some(stats) = stats {

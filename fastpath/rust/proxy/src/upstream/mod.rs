@@ -6,6 +6,7 @@ mod connection;
 mod events;
 mod host;
 mod http1;
+mod raw;
 mod stream;
 
 pub(crate) use cluster::{ClusterId, Clusters, UpdateContext};
