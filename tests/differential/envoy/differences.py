@@ -57,7 +57,6 @@ CONVERSATIONS = {
         )
         for code in (102, 103, 199)
     },
-    "largeaccepted": Stricter((431,), "a line has at most 16 KiB unless max_request_headers_kb is set"),
     "largepath": Stricter((414,), "RFC 9110 15.5.15: it is the target that is too long"),
 }
 

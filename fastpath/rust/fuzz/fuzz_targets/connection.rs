@@ -28,7 +28,6 @@ fn events<'b>(choice: u8, pieces: impl Iterator<Item = &'b [u8]>) -> Vec<Event> 
     };
     let tight = Limits {
         head_bytes: 120,
-        line_bytes: 40,
         fields: 4,
         trailer_bytes: 12,
         chunk_overhead_bytes: 20,

@@ -22,6 +22,12 @@ pub(crate) enum Failure {
     NoPath,
     /// The path cannot be normalised, or has escaped slashes that are not allowed.
     PathRejected,
+    /// A TRACE or an OPTIONS that may go no further.
+    LastHop {
+        status: u16,
+    },
+    /// Max-Forwards is no number.
+    MaxForwardsInvalid,
     /// A header of the request cannot be told apart from another one in some upstreams.
     UnderscoreRejected,
     /// HTTP/1.0 without Host, and none is configured for it.
@@ -102,6 +108,8 @@ impl Failure {
             Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
             Self::NoPath => plain(404, "", None, "absolute_path_rejected"),
             Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
+            Self::LastHop { status } => plain(*status, "", None, "max_forwards_reached"),
+            Self::MaxForwardsInvalid => plain(400, "Bad Request", refused, "max_forwards_invalid"),
             Self::UnderscoreRejected => plain(400, "Bad Request", refused, "http1.unexpected_underscore"),
             Self::MissingHost => plain(400, "", None, "missing_host_header"),
             Self::NoRoute => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),

@@ -74,7 +74,12 @@ pub fn normalize(target: &[u8], rules: PathRules) -> PathOutcome {
         Some(changed) if changed == path => PathOutcome::Unchanged,
         Some(mut changed) => {
             changed.extend_from_slice(query);
-            if redirect { PathOutcome::Redirect(changed) } else { PathOutcome::Changed(changed) }
+            match redirect {
+                // Whoever follows that would leave for another host.
+                true if changed.starts_with(b"//") => PathOutcome::Reject,
+                true => PathOutcome::Redirect(changed),
+                false => PathOutcome::Changed(changed),
+            }
         }
         None => PathOutcome::Unchanged,
     }

@@ -70,7 +70,6 @@ fn role(index: usize) -> Role {
 fn tight() -> Limits {
     Limits {
         head_bytes: 120,
-        line_bytes: 40,
         fields: 4,
         trailer_bytes: 12,
         chunk_overhead_bytes: 20,

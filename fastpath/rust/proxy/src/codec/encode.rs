@@ -83,7 +83,8 @@ impl Sender {
 
 /// Writes the head of a request to an upstream.
 pub(crate) fn request_head(out: &mut Vec<u8>, request: &Request) -> Sender {
-    let target = if request.method == Method::Connect { request.authority() } else { request.target() };
+    let target =
+        if request.method == Method::Connect { request.authority() } else { request.request_target() };
     let mut writer = HeadWriter::request(out, request.method_text(), target, Version::Http11);
     writer.copy(b"host", request.authority());
     for (name, value) in request.fields.forwarded() {

@@ -77,6 +77,9 @@ impl Engine {
             return Begun::Go;
         }
         let outcome = normalize(exchange.request.target(), exchange.chain.paths);
+        if let Some(failure) = super::hop::count_hop(&mut exchange.request) {
+            return Begun::Fail(failure);
+        }
         let redirect = match outcome {
             PathOutcome::Unchanged => None,
             PathOutcome::Changed(path) => {
@@ -100,7 +103,8 @@ impl Engine {
             Origin { remote: info.remote, local: info.local, tls: info.is_tls(), own: self.local.address };
         exchange.client = edge::sanitize(&mut exchange.request, origin, &exchange.chain.edge, &mut self.rng);
         super::xfcc::rewrite(exchange);
-        if exchange.request.expect_continue && !exchange.chain.manager.proxy_continue {
+        // Met here, unless the upstream is to meet it; from HTTP/1.0 it means nothing (RFC 9110 10.1.1).
+        if !exchange.request.expect_continue || !exchange.chain.manager.proxy_continue {
             exchange.request.fields.remove(H::Expect);
         }
         keep_te_trailers(exchange);

@@ -9,6 +9,7 @@ mod fault;
 mod finish;
 mod forward;
 mod headers;
+mod hop;
 mod local;
 mod respond;
 mod retry;

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use meshloom_model::matcher::RequestHead as Matchable;
-use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead};
+use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead, TargetForm};
 
 use super::{Fields, Protocol};
 
@@ -34,6 +34,8 @@ pub(crate) struct Request {
     pub(crate) expect_continue: bool,
     /// The protocol asked for by `Upgrade`, when `Connection` names it too.
     pub(crate) upgrade: Option<Range<usize>>,
+    /// It is about the server as a whole: OPTIONS for `http://host`, which goes on with the target `*` (RFC 9112 3.2.4).
+    whole_server: bool,
     /// Length of the received head.
     pub(crate) head_len: usize,
     method_text: Range<usize>,
@@ -52,6 +54,7 @@ impl Default for Request {
             body: BodyLength::None,
             expect_continue: false,
             upgrade: None,
+            whole_server: false,
             head_len: 0,
             method_text: 0..0,
             target: 0..0,
@@ -70,6 +73,10 @@ impl Request {
         self.body = head.body;
         self.expect_continue = head.expect_continue;
         self.upgrade = head.upgrade.map(|span| span.range());
+        self.whole_server = head.method == Method::Options
+            && head.target.form == TargetForm::Absolute
+            && head.target.path_span.is_empty()
+            && head.target.query.is_none();
         self.head_len = head.len;
         self.method_text = head.method_span.range();
         let path = head.target.path_span.range();
@@ -100,6 +107,14 @@ impl Request {
     /// Path and query.
     pub(crate) fn target(&self) -> &[u8] {
         self.fields.slice(&self.target)
+    }
+
+    /// The target as HTTP/1 writes it in a request line.
+    pub(crate) fn request_target(&self) -> &[u8] {
+        match self.target() {
+            b"/" if self.whole_server => b"*",
+            target => target,
+        }
     }
 
     pub(crate) fn set_target(&mut self, target: &[u8]) {

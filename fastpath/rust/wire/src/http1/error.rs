@@ -32,10 +32,8 @@ pub enum DecodeError {
     ObsoleteFold { at: usize },
     #[error("byte {at}: not allowed in a field value")]
     InvalidFieldValue { at: usize },
-    #[error("request line is longer than {limit} bytes")]
+    #[error("request line is longer than a head may be ({limit} bytes)")]
     RequestLineTooLong { limit: u32 },
-    #[error("a field line is longer than {limit} bytes")]
-    FieldTooLong { limit: u32 },
     #[error("head is longer than {limit} bytes")]
     HeadTooLarge { limit: u32 },
     #[error("head has more than {limit} fields")]
@@ -89,10 +87,7 @@ impl DecodeError {
         match self {
             Self::RequestLineTooLong { .. } => 414,
             Self::UnknownExpectation => 417,
-            Self::FieldTooLong { .. }
-            | Self::HeadTooLarge { .. }
-            | Self::TooManyFields { .. }
-            | Self::TrailersTooLarge { .. } => 431,
+            Self::HeadTooLarge { .. } | Self::TooManyFields { .. } | Self::TrailersTooLarge { .. } => 431,
             Self::UnsupportedTransferEncoding => 501,
             Self::UnsupportedVersion => 505,
             _ => 400,
@@ -103,10 +98,9 @@ impl DecodeError {
     #[must_use]
     pub const fn details(self) -> &'static str {
         match self {
-            Self::RequestLineTooLong { .. }
-            | Self::FieldTooLong { .. }
-            | Self::HeadTooLarge { .. }
-            | Self::TrailersTooLarge { .. } => "http1.headers_too_large",
+            Self::RequestLineTooLong { .. } | Self::HeadTooLarge { .. } | Self::TrailersTooLarge { .. } => {
+                "http1.headers_too_large"
+            }
             Self::TooManyFields { .. } => "http1.too_many_headers",
             Self::InvalidFieldName { .. } | Self::InvalidFieldValue { .. } => "http1.invalid_characters",
             Self::InvalidTarget { .. } => "http1.invalid_url",

@@ -6,10 +6,8 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Start line, fields and the empty line together, in bytes. Default 60 KiB (Envoy's `max_request_headers_kb`).
+    /// One line may take all of it: tokens and cookies are long. Beyond it a request line is a 414, a field a 431.
     pub head_bytes: u32,
-    /// One line of the head without its CRLF, in bytes; a longer request line is a 414, a longer field a 431.
-    /// Default 16 KiB.
-    pub line_bytes: u32,
     /// Fields in a head. Default 100 (Envoy's `max_headers_count`).
     pub fields: u16,
     /// A trailer section, in bytes, and the largest piece of a body that the caller has to hold. Default 8 KiB.
@@ -25,7 +23,6 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             head_bytes: 60 * 1024,
-            line_bytes: 16 * 1024,
             fields: 100,
             trailer_bytes: 8 * 1024,
             chunk_overhead_bytes: 16 * 1024,
@@ -36,12 +33,8 @@ impl Default for Limits {
 
 impl Limits {
     /// The limits for heads of so many bytes and fields, with everything else as by default.
-    ///
-    /// Who sets the size of a head means to let large fields through (tokens, cookies), so a line may fill it then.
     #[must_use]
     pub fn with_head(head_bytes: u32, fields: u16) -> Self {
-        let default = Self::default();
-        let line_bytes = if head_bytes == default.head_bytes { default.line_bytes } else { head_bytes };
-        Self { head_bytes, line_bytes, fields, ..default }
+        Self { head_bytes, fields, ..Self::default() }
     }
 }

@@ -103,11 +103,11 @@ fn request_line(buf: &[u8], limits: &Limits) -> Result<Option<(RequestLine, usiz
         [b'\r', b'\n', ..] => 2,
         _ => 0,
     };
-    let window = Window::new(buf, start, limits);
+    let window = Window::new(buf, limits);
     match request_line::parse(window.bytes, start, limits)? {
         Some(parsed) => Ok(Some(parsed)),
         None => {
-            window.wants_more(DecodeError::RequestLineTooLong { limit: limits.line_bytes }).map(|()| None)
+            window.wants_more(DecodeError::RequestLineTooLong { limit: limits.head_bytes }).map(|()| None)
         }
     }
 }
@@ -121,8 +121,8 @@ pub(crate) fn read_fields(
     headers: &mut Headers,
     limits: &Limits,
 ) -> Result<Option<usize>, DecodeError> {
+    let window = Window::new(buf, limits);
     loop {
-        let window = Window::new(buf, *next, limits);
         match field_line(window.bytes, *next)? {
             FieldLine::Field { .. } if headers.len() >= usize::from(limits.fields) => {
                 return Err(DecodeError::TooManyFields { limit: limits.fields });
@@ -133,7 +133,7 @@ pub(crate) fn read_fields(
             }
             FieldLine::End { next: len } => return Ok(Some(len)),
             FieldLine::Partial => {
-                window.wants_more(DecodeError::FieldTooLong { limit: limits.line_bytes })?;
+                window.wants_more(DecodeError::HeadTooLarge { limit: limits.head_bytes })?;
                 return Ok(None);
             }
         }

@@ -86,11 +86,11 @@ impl ResponseParser {
             Stage::Fields { line, next } => (line, next),
             Stage::Line => {
                 headers.begin();
-                let window = Window::new(buf, 0, limits);
+                let window = Window::new(buf, limits);
                 match status_line::parse(window.bytes, 0)? {
                     Some(started) => started,
                     None => {
-                        window.wants_more(DecodeError::FieldTooLong { limit: limits.line_bytes })?;
+                        window.wants_more(DecodeError::HeadTooLarge { limit: limits.head_bytes })?;
                         return Ok(None);
                     }
                 }

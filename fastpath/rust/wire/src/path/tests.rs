@@ -53,6 +53,7 @@ fn escaped_slashes_follow_the_rule() {
     assert_eq!(run("/a%2Fb", with(EscapedSlashes::Reject)), "reject");
     assert_eq!(run("/a%2F..%5cb", with(EscapedSlashes::UnescapeAndForward)), "/b");
     assert_eq!(run("/a%2fb?q", with(EscapedSlashes::UnescapeAndRedirect)), "redirect /a/b?q");
+    assert_eq!(run("/%2fevil.example/", with(EscapedSlashes::UnescapeAndRedirect)), "reject");
     assert_eq!(run("/a?b=%2f", with(EscapedSlashes::Reject)), "/a?b=%2f");
 }
 
