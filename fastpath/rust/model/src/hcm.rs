@@ -147,10 +147,17 @@ pub struct ClientCertDetails {
 /// Limits on time. `None` is no limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpTimeouts {
-    /// A connection without a request, before the first and between two (Envoy's `idle_timeout`, 1 h unless set).
+    /// A connection between two requests (`idle_timeout`; 75 s unless set, Envoy: 1 h).
     pub idle: Option<Duration>,
+    /// A connection before its first request (`idle_timeout`; 60 s unless set, Envoy: 1 h).
+    pub first_request: Option<Duration>,
     /// A stream on which nothing moves (5 min unless set).
     pub stream_idle: Option<Duration>,
+    /// The same while an HTTP/1 client owes the rest of its request (`stream_idle_timeout`; 60 s unless set).
+    pub request_idle: Option<Duration>,
+    /// A response that is complete here, but that the client does not take (`stream_flush_timeout`, else
+    /// `stream_idle_timeout`).
+    pub stream_flush: Option<Duration>,
     /// The whole request, from its first byte to its last.
     pub request: Option<Duration>,
     /// The request's head, from its first byte. Envoy has no limit unless set; here it is 10 s.

@@ -22,7 +22,10 @@ use crate::hcm::{
 };
 use crate::http2::Http2Options;
 
-const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
+/// Envoy waits for an hour.
+const DEFAULT_IDLE: Duration = Duration::from_secs(75);
+const DEFAULT_FIRST_REQUEST: Duration = Duration::from_secs(60);
+const DEFAULT_REQUEST_IDLE: Duration = Duration::from_secs(60);
 const DEFAULT_STREAM_IDLE: Duration = Duration::from_secs(300);
 /// Envoy has no limit; a client that sends its head slower than this is an attack.
 const DEFAULT_REQUEST_HEADERS: Duration = Duration::from_secs(10);
@@ -174,9 +177,14 @@ fn timeouts(value: &Proto, common: &core::HttpProtocolOptions, at: &At<'_>) -> R
     let at_common = at.field("common_http_protocol_options");
     let stream_idle =
         limit(value.stream_idle_timeout, Some(DEFAULT_STREAM_IDLE), &at.field("stream_idle_timeout"))?;
+    let at_idle = at_common.field("idle_timeout");
+    let at_stream_idle = at.field("stream_idle_timeout");
     Ok(HttpTimeouts {
-        idle: limit(common.idle_timeout, Some(DEFAULT_IDLE), &at_common.field("idle_timeout"))?,
+        idle: limit(common.idle_timeout, Some(DEFAULT_IDLE), &at_idle)?,
+        first_request: limit(common.idle_timeout, Some(DEFAULT_FIRST_REQUEST), &at_idle)?,
         stream_idle,
+        request_idle: limit(value.stream_idle_timeout, Some(DEFAULT_REQUEST_IDLE), &at_stream_idle)?,
+        stream_flush: limit(value.stream_flush_timeout, stream_idle, &at.field("stream_flush_timeout"))?,
         request: limit(value.request_timeout, None, &at.field("request_timeout"))?,
         request_headers: limit(
             value.request_headers_timeout,

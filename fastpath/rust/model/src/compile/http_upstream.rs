@@ -14,7 +14,8 @@ use super::types;
 use crate::cluster::{HttpProtocol, HttpUpstream};
 use crate::http2::Http2Options;
 
-const DEFAULT_IDLE: Duration = Duration::from_secs(3600);
+/// Less than another meshproxy lets a kept connection wait (75 s), so that no request meets its end. Envoy: 1 h.
+const DEFAULT_IDLE: Duration = Duration::from_secs(60);
 const DEFAULT_MAX_HEADERS_KB: u32 = 60;
 const MAX_HEADERS_KB: u32 = 8192;
 

@@ -15,7 +15,8 @@ use crate::filter_chain::{ChainMatch, ChainMatcher, FilterChain, OverlappingChai
 use crate::ids::ListenerName;
 use crate::listener::{Listener, ListenerFilters, TrafficDirection};
 
-pub(super) const DEFAULT_BUFFER: u32 = 1024 * 1024;
+/// Envoy holds 1 MiB, which a thousand slow readers make a gigabyte.
+pub(super) const DEFAULT_BUFFER: u32 = 64 * 1024;
 /// The kernel cuts this down to `net.core.somaxconn`, which is Envoy's default.
 const DEFAULT_BACKLOG: u32 = 65_535;
 const DEFAULT_FILTERS_TIMEOUT: Duration = Duration::from_secs(15);

@@ -27,6 +27,10 @@ impl Engine {
             return Fate::Close(CloseReason::Remote);
         }
         if waiting > 0 {
+            if down.io.unsent() < waiting && down.awaits_reader() {
+                // The client reads: it gets all the time once more.
+                down.deadline = Millis::NEVER;
+            }
             self.downstream_drained(down);
         }
         match &down.state {
@@ -44,6 +48,8 @@ impl Engine {
         if down.io.unsent() > limit / 2 {
             return;
         }
+        // Requests behind the response that it takes now.
+        down.resume |= down.awaits_reader();
         let upstream = match &down.state {
             DownstreamState::Http(http) => http
                 .exchange
@@ -135,6 +141,13 @@ impl Engine {
             }
             DownstreamState::Handshake | DownstreamState::Linger => Fate::Close(CloseReason::Timeout),
             DownstreamState::Http(http) => match http.phase {
+                RequestPhase::Head { began: false } | RequestPhase::Closing
+                    if http.exchange.is_none() && down.io.unsent() > 0 =>
+                {
+                    http.chain.stats.rq_idle_timeout.inc();
+                    down.io.reset_on_close();
+                    Fate::Close(CloseReason::Timeout)
+                }
                 RequestPhase::Head { began: true } => {
                     http.chain.stats.rq_header_timeout.inc();
                     self.refuse_head(token, down, &Failure::HeadTimeout);
@@ -244,6 +257,18 @@ impl Engine {
 }
 
 impl Downstream {
+    /// No exchange is under way on it, but the client has not taken all of its last response.
+    fn awaits_reader(&self) -> bool {
+        match &self.state {
+            DownstreamState::Http(http) => {
+                let between =
+                    matches!(http.phase, RequestPhase::Head { began: false } | RequestPhase::Closing);
+                between && http.exchange.is_none()
+            }
+            _ => false,
+        }
+    }
+
     /// Without a request for some time, and with nothing of the next one here.
     fn is_idle(&self, now: Millis) -> bool {
         const QUIET_MS: u64 = 250;

@@ -57,6 +57,16 @@ impl Downstream {
         }
     }
 
+    /// The client has not taken its responses: further requests wait.
+    fn is_backed_up(&self) -> bool {
+        match &self.state {
+            DownstreamState::Http(http) => {
+                matches!(http.phase, RequestPhase::Head { .. }) && self.io.unsent() > http.chain.buffer_limit
+            }
+            _ => false,
+        }
+    }
+
     /// Puts back what could not be dealt with.
     fn hold(&mut self, mut bytes: Vec<u8>, used: usize) {
         bytes.drain(..used.min(bytes.len()));
@@ -75,11 +85,14 @@ impl Engine {
         self.buffers = Some(buffers);
         down.broken |= self.down_out.flush(&mut down.io).is_err();
         self.flush_upstream();
-        if fate == Fate::Keep { self.after_http_input(token, down) } else { fate }
+        if fate == Fate::Keep { self.after_http_input(down) } else { fate }
     }
 
     fn read_requests(&mut self, token: Token, down: &mut Downstream, buffers: &mut Buffers) -> Fate {
         for _ in 0..READS_PER_TURN {
+            if down.is_backed_up() {
+                return Fate::Keep; // the next writable event comes back here
+            }
             if std::mem::take(&mut down.resume) && !down.held.is_empty() {
                 let held = std::mem::take(&mut down.held);
                 let used = self.feed(token, down, &held);
@@ -117,7 +130,7 @@ impl Engine {
             match &mut http.phase {
                 RequestPhase::Head { .. } => {
                     let rest = data.get(at..).unwrap_or_default();
-                    if rest.is_empty() {
+                    if rest.is_empty() || down.is_backed_up() {
                         return at;
                     }
                     match self.feed_head(token, down, rest) {
@@ -288,7 +301,7 @@ impl Engine {
     }
 
     /// What the connection does next, once its bytes were dealt with.
-    fn after_http_input(&mut self, token: Token, down: &mut Downstream) -> Fate {
+    fn after_http_input(&mut self, down: &mut Downstream) -> Fate {
         let delayed_close = match down.http() {
             Some(http) => http.chain.manager.timeouts.delayed_close,
             None => None,
@@ -308,22 +321,32 @@ impl Engine {
         if responding && down.io.closing() {
             return Fate::Close(CloseReason::Remote);
         }
-        if idle && down.held.is_empty() && down.deadline == Millis::NEVER {
-            self.idle_deadline(token, down);
+        if idle && down.deadline == Millis::NEVER && (down.held.is_empty() || down.io.unsent() > 0) {
+            self.idle_deadline(down);
         }
         Fate::Keep
     }
 
-    fn idle_deadline(&mut self, _token: Token, down: &mut Downstream) {
+    /// How long the client may take to send its next request, or to read what it was answered.
+    fn idle_deadline(&mut self, down: &mut Downstream) {
         let now = self.now();
+        let unread = down.io.unsent() > 0;
         let Some(http) = down.http() else { return };
-        let idle = http.chain.manager.timeouts.idle.map_or(Millis::NEVER, |idle| now.after(idle));
-        down.deadline = idle.min(down.http().map_or(Millis::NEVER, |http| http.drain_at));
+        let timeouts = &http.chain.manager.timeouts;
+        let (limit, drain_at) = match (unread, http.served) {
+            (true, _) => (timeouts.stream_flush, Millis::NEVER),
+            (false, 0) => (timeouts.first_request, http.drain_at),
+            (false, _) => (timeouts.idle, http.drain_at),
+        };
+        down.deadline = limit.map_or(Millis::NEVER, |limit| now.after(limit)).min(drain_at);
     }
 
     /// Everything is written: our side ends, and the client gets time to read it before the socket goes.
     fn end_http(&mut self, down: &mut Downstream, delayed_close: Option<std::time::Duration>) -> Fate {
         if down.io.unsent() > 0 {
+            if down.deadline == Millis::NEVER {
+                self.idle_deadline(down);
+            }
             return Fate::Keep; // the next writable event comes back here
         }
         let asked_for = down.http().is_some_and(|http| !http.keep_alive);

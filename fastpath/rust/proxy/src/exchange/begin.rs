@@ -30,6 +30,9 @@ impl Engine {
         exchange.outcome.is_grpc = exchange.request.is_grpc();
         let timeouts = &exchange.chain.manager.timeouts;
         exchange.times.limits.idle = timeouts.stream_idle;
+        // Over HTTP/2 a client may well have nothing to say for long.
+        let plain = exchange.request.version != Protocol::Http2;
+        exchange.times.limits.request_idle = if plain { timeouts.request_idle } else { timeouts.stream_idle };
         if let Some(limit) = timeouts.request.filter(|_| !exchange.body.complete) {
             exchange.deadlines.request = self.now().after(limit);
         }

@@ -3,7 +3,7 @@
 use super::{Exchange, Link, Stage};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
-use crate::reactor::Token;
+use crate::reactor::{Millis, Token};
 
 impl Exchange {
     /// How much of the body may be kept for a retry.
@@ -42,7 +42,7 @@ impl Engine {
         let sent = self.send_upstream_data(stream, data);
         exchange.outcome.wire_sent += sent.wire;
         if sent.congested {
-            hold_back(exchange, down);
+            self.hold_back(exchange, down);
         }
     }
 
@@ -50,8 +50,16 @@ impl Engine {
     fn keep_body(&mut self, exchange: &mut Exchange, down: &mut Downstream, data: &[u8]) {
         exchange.body.kept.extend_from_slice(data);
         if exchange.body.kept.len() >= exchange.chain.buffer_limit {
-            hold_back(exchange, down);
+            self.hold_back(exchange, down);
         }
+    }
+
+    /// The client is to wait until what it has sent has gone on; that it sends nothing meanwhile is not its fault.
+    fn hold_back(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        exchange.chain.stats.flow_control_paused.inc();
+        down.pause_request(exchange.stream);
+        let idle = exchange.times.limits.idle;
+        exchange.deadlines.idle = idle.map_or(Millis::NEVER, |limit| self.now().after(limit));
     }
 
     /// The request is complete.
@@ -75,10 +83,4 @@ impl Engine {
             self.start_response_timer(exchange);
         }
     }
-}
-
-/// The client is to wait until what it has sent has gone on.
-fn hold_back(exchange: &Exchange, down: &mut Downstream) {
-    exchange.chain.stats.flow_control_paused.inc();
-    down.pause_request(exchange.stream);
 }

@@ -7,7 +7,7 @@ use meshloom_model::headers::HeaderOps;
 use meshloom_model::route::{Forward, HostRewrite, IdleTimeout, PathRewrite, RetryOn, Route, Target};
 use meshloom_wire::http1::KnownHeader as H;
 
-use super::{Exchange, RetryConditions};
+use super::{Exchange, RetryConditions, Stage};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
@@ -63,8 +63,10 @@ impl Engine {
 
     /// Something has moved on the stream.
     pub(crate) fn touch(&mut self, exchange: &mut Exchange) {
-        exchange.deadlines.idle =
-            exchange.times.limits.idle.map_or(Millis::NEVER, |limit| self.now().after(limit));
+        let limits = &exchange.times.limits;
+        let owes = !exchange.body.complete && exchange.stage == Stage::Requesting;
+        let limit = if owes { limits.request_idle } else { limits.idle };
+        exchange.deadlines.idle = limit.map_or(Millis::NEVER, |limit| self.now().after(limit));
     }
 }
 
@@ -131,8 +133,8 @@ fn set_limits(exchange: &mut Exchange, forward: &Forward) {
     limits.attempt_idle = policy.and_then(|policy| policy.per_try_idle_timeout);
     match forward.idle_timeout {
         IdleTimeout::Inherit => {}
-        IdleTimeout::Off => limits.idle = None,
-        IdleTimeout::After(limit) => limits.idle = Some(limit),
+        IdleTimeout::Off => (limits.idle, limits.request_idle) = (None, None),
+        IdleTimeout::After(limit) => (limits.idle, limits.request_idle) = (Some(limit), Some(limit)),
     }
 }
 

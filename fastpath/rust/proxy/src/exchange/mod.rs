@@ -151,6 +151,8 @@ pub(crate) struct Limits {
     pub(crate) attempt: Option<std::time::Duration>,
     pub(crate) attempt_idle: Option<std::time::Duration>,
     pub(crate) idle: Option<std::time::Duration>,
+    /// In place of `idle` while the client owes the rest of its request.
+    pub(crate) request_idle: Option<std::time::Duration>,
 }
 
 /// Points in time, for logs and metrics.

@@ -1253,6 +1253,8 @@ pub struct HttpConnectionManager {
     pub max_request_headers_kb: Option<u32>,
     #[prost(message, optional, tag = "24")]
     pub stream_idle_timeout: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "59")]
+    pub stream_flush_timeout: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "28")]
     pub request_timeout: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "41")]

@@ -782,7 +782,7 @@ pub(crate) static MESSAGES: &[Message] = &[
         Field { number: 56, name: "access_log_options", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
         Field { number: 57, name: "append_local_overload", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
         Field { number: 58, name: "http1_safe_max_connection_duration", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
-        Field { number: 59, name: "stream_flush_timeout", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "stream_idle_timeout holds here too" },
+        Field { number: 59, name: "stream_flush_timeout", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 60, name: "forward_client_cert_matcher", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
     ] },
     Message { name: "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails", fields: &[

@@ -26,7 +26,7 @@ fn explicit(config: ProtocolConfig) -> UpstreamProtocolOptions {
 }
 
 #[test]
-fn defaults_are_envoys() {
+fn defaults_are_envoys_or_safer() {
     let cluster = compiled(&static_cluster("a"));
 
     assert_eq!(cluster.connect_timeout, Duration::from_secs(5));
@@ -39,9 +39,9 @@ fn defaults_are_envoys() {
         retry_budget: None,
     };
     assert_eq!((cluster.breakers.default, cluster.breakers.high), (defaults, defaults));
-    assert_eq!(cluster.buffer_limit, 1024 * 1024);
+    assert_eq!(cluster.buffer_limit, 64 * 1024);
     assert!((cluster.panic_threshold_percent - 50.0).abs() < f64::EPSILON);
-    assert_eq!(cluster.http.idle_timeout, Some(Duration::from_secs(3600)));
+    assert_eq!(cluster.http.idle_timeout, Some(Duration::from_secs(60)));
     assert_eq!(cluster.http.max_requests_per_connection, None);
     assert!(cluster.outlier.is_none());
     assert_eq!(cluster.stat_name(), "a");

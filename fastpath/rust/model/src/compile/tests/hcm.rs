@@ -38,7 +38,10 @@ fn defaults_are_envoys_and_safer_where_envoys_are_unsafe() {
 
     assert_eq!(made.codec, Codec::Auto);
     let timeouts = made.timeouts;
-    assert_eq!(timeouts.idle, Some(Duration::from_secs(3600)));
+    assert_eq!(timeouts.idle, Some(Duration::from_secs(75)), "Envoy: 1 h");
+    assert_eq!(timeouts.first_request, Some(Duration::from_secs(60)), "Envoy: 1 h");
+    assert_eq!(timeouts.request_idle, Some(Duration::from_secs(60)), "Envoy: 5 min");
+    assert_eq!(timeouts.stream_flush, Some(Duration::from_secs(300)));
     assert_eq!(timeouts.stream_idle, Some(Duration::from_secs(300)));
     assert_eq!(timeouts.request, None);
     assert_eq!(timeouts.request_headers, Some(Duration::from_secs(10)), "Envoy: none");
@@ -55,12 +58,16 @@ fn defaults_are_envoys_and_safer_where_envoys_are_unsafe() {
 fn a_zero_turns_a_limit_off() {
     let mut message = manager();
     message.stream_idle_timeout = seconds(0);
+    message.common_http_protocol_options =
+        Some(core::HttpProtocolOptions { idle_timeout: seconds(0), ..Default::default() });
     message.request_headers_timeout = seconds(0);
     message.delayed_close_timeout = seconds(0);
 
     let timeouts = compiled(&message).timeouts;
 
     assert_eq!((timeouts.stream_idle, timeouts.request_headers, timeouts.delayed_close), (None, None, None));
+    assert_eq!((timeouts.idle, timeouts.first_request), (None, None));
+    assert_eq!((timeouts.request_idle, timeouts.stream_flush), (None, None));
 }
 
 #[test]
