@@ -64,7 +64,8 @@ impl Engine {
     /// Something has moved on the stream.
     pub(crate) fn touch(&mut self, exchange: &mut Exchange) {
         let limits = &exchange.times.limits;
-        let owes = !exchange.body.complete && exchange.stage == Stage::Requesting;
+        let asks = exchange.tunnel == super::Tunnel::None && exchange.stage == Stage::Requesting;
+        let owes = asks && !exchange.body.complete;
         let limit = if owes { limits.request_idle } else { limits.idle };
         exchange.deadlines.idle = limit.map_or(Millis::NEVER, |limit| self.now().after(limit));
     }
