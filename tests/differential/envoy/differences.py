@@ -63,10 +63,10 @@ CONVERSATIONS = {
 
 KEEPING = ("KEEP_UNCHANGED", "IMPLEMENTATION_SPECIFIC_DEFAULT")
 # Targets that Envoy passes on where it normalises paths, and keeps escaped slashes.
-CLIMBING = {
-    target: "400: a server that decodes the slashes would serve /b, which no policy has seen"
-    for target in ("/a%2f..%2fb?q", "/a/%2e%2e%2fb")
-}
+CLIMBING = dict.fromkeys(
+    ("/a%2f..%2fb?q", "/a/%2e%2e%2fb"),
+    "400: a server that decodes the slashes would serve /b, which no policy has seen",
+)
 
 # Lines of the access log that are left out of the comparison, by a part of them.
 LOG_LINES = {
