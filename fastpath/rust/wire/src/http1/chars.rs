@@ -2,6 +2,7 @@
 
 const TOKEN: u8 = 1;
 const HOST: u8 = 2;
+const LOWER_TOKEN: u8 = 4;
 
 static CLASS: [u8; 256] = build();
 
@@ -9,6 +10,12 @@ static CLASS: [u8; 256] = build();
 #[inline]
 pub(crate) fn is_token(byte: u8) -> bool {
     class(byte) & TOKEN != 0
+}
+
+/// `tchar` without the upper case letters: field names in HTTP/2 (RFC 9113 8.2.1).
+#[inline]
+pub(crate) fn is_lower_token(byte: u8) -> bool {
+    class(byte) & LOWER_TOKEN != 0
 }
 
 /// Bytes of a registered name or an IPv4 address. Percent escapes and sub-delimiters are legal in RFC 3986 but in no
@@ -63,6 +70,9 @@ const fn build() -> [u8; 256] {
         );
         if alphanumeric || symbol {
             table[byte] |= TOKEN;
+            if !b.is_ascii_uppercase() {
+                table[byte] |= LOWER_TOKEN;
+            }
         }
         if alphanumeric || matches!(b, b'-' | b'.' | b'_' | b'~') {
             table[byte] |= HOST;

@@ -72,7 +72,7 @@ fn check_transfer_encoding(buf: &[u8], headers: &Headers, version: Version) -> R
 }
 
 /// `1*DIGIT`, below 2^63 so that no peer can read it as a negative number.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     let sum = value.iter().try_fold(0u64, |sum, byte| match byte {
         b'0'..=b'9' => sum.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
         _ => None,

@@ -151,6 +151,17 @@ impl Headers {
         self.present |= bit(id);
     }
 
+    /// Gives the first field of this name, if there is one, another value.
+    pub(crate) fn set_value(&mut self, id: KnownHeader, value: Span) {
+        if !self.contains(id) {
+            return;
+        }
+        let index = self.first.get(id as usize).copied().map(usize::from);
+        if let Some(field) = index.and_then(|index| self.fields.get_mut(index)) {
+            field.value = value;
+        }
+    }
+
     /// The value of the field at `index`, if that is a Connection field.
     pub(crate) fn connection_value<'b>(&self, index: usize, buf: &'b [u8]) -> Option<&'b [u8]> {
         let field = self.fields.get(index)?;

@@ -39,15 +39,15 @@
 //! ([`RequestHead::expect_continue`], [`RequestHead::upgrade`], HTTP/1.0).
 
 mod body;
-mod chars;
+pub(crate) mod chars;
 mod chunked;
 mod connection;
 mod encode;
 mod error;
-mod fields;
-mod framing;
+pub(crate) mod fields;
+pub(crate) mod framing;
 mod headers;
-mod host;
+pub(crate) mod host;
 mod known;
 mod limits;
 mod method;
@@ -55,7 +55,7 @@ mod reason;
 mod request;
 mod request_line;
 mod response;
-mod scan;
+pub(crate) mod scan;
 mod span;
 mod status_line;
 mod target;

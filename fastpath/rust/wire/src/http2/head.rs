@@ -1,6 +1,6 @@
 //! A decoded head: storage that is made once and used for each message.
 
-use crate::http1::{Headers, Method, Span};
+use crate::http1::{Headers, KnownHeader, Method, Span};
 
 /// A request's or a response's head, or a trailer section, valid and complete.
 ///
@@ -79,5 +79,25 @@ impl Head {
         self.request = RequestLine::EMPTY;
         self.status = 0;
         self.content_length = None;
+    }
+
+    /// Clears, and makes room for an ordinary head.
+    pub(crate) fn begin(&mut self) {
+        self.clear();
+        self.headers.begin();
+    }
+
+    /// Makes one Cookie of its crumbs (RFC 9113 8.2.3).
+    pub(crate) fn join_crumbs(&mut self) {
+        let Some(first) = self.headers.get(KnownHeader::Cookie).filter(|_| !self.crumbs.is_empty()) else {
+            return;
+        };
+        let start = self.bytes.len();
+        self.bytes.extend_from_within(first.value.range());
+        for crumb in &self.crumbs {
+            self.bytes.extend_from_slice(b"; ");
+            self.bytes.extend_from_within(crumb.range());
+        }
+        self.headers.set_value(KnownHeader::Cookie, Span::between(start, self.bytes.len()));
     }
 }

@@ -27,7 +27,14 @@ mod connection;
 mod counters;
 mod error;
 mod event;
+mod flow;
+mod frame;
+mod guards;
 mod head;
+mod hpack;
+mod message;
+mod settings;
+mod stream;
 
 pub use config::Config;
 pub use connection::Connection;
@@ -35,6 +42,7 @@ pub use counters::Counters;
 pub use error::{ConnectionError, ErrorCode, StreamFault};
 pub use event::{Event, ResetBy, Role, StreamId};
 pub use head::{Head, RequestLine};
+pub use hpack::{Decoder, Encoder, FieldSink, HpackError};
 
 /// What a client sends first (RFC 9113 3.4).
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

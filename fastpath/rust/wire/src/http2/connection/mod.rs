@@ -1,6 +1,21 @@
 //! One connection: frames in, events and frames out.
 
-use super::{Config, ConnectionError, Counters, ErrorCode, Event, Head, Role, StreamId};
+mod block;
+mod control;
+mod data;
+mod faults;
+mod receive;
+mod send;
+
+use block::FieldBlock;
+use data::Payload;
+
+use super::flow::{ReceiveWindow, SendWindow};
+use super::frame::write;
+use super::guards::{Guards, Unsent};
+use super::settings::{self, DEFAULT_WINDOW, MAX_WINDOW, PeerSettings};
+use super::stream::Streams;
+use super::{Config, Counters, Decoder, Encoder, Event, PREFACE, Role, StreamId};
 
 /// The HTTP/2 side of one transport connection.
 ///
@@ -10,150 +25,161 @@ use super::{Config, ConnectionError, Counters, ErrorCode, Event, Head, Role, Str
 pub struct Connection {
     role: Role,
     config: Config,
+    stage: Stage,
+    streams: Streams,
+    decoder: Decoder,
+    encoder: Encoder,
+    block: FieldBlock,
+    peer: PeerSettings,
+    receive_window: ReceiveWindow,
+    send_window: SendWindow,
+    /// Receive window of new streams: ours once the peer has acknowledged it, and no less than the default before.
+    stream_window: u32,
+    /// SETTINGS of ours that the peer has not acknowledged.
+    unacknowledged: u32,
+    /// The highest stream that the peer has opened.
+    last_peer_stream: StreamId,
+    /// The next stream that we open.
+    next_stream: StreamId,
+    /// What our last GOAWAY says; streams above it are not taken.
+    goaway_sent: Option<StreamId>,
+    goaway_received: Option<StreamId>,
+    /// An event that the last frame gave beside the one that was told.
+    pending: Option<Event>,
+    guards: Guards,
+    unsent: Unsent,
     counters: Counters,
+    /// A field name in lower case.
+    lower: Vec<u8>,
 }
+
+/// What the next bytes are.
+#[derive(Clone, Copy, Debug)]
+enum Stage {
+    /// The client's preface.
+    Preface,
+    /// The first frame, which is SETTINGS.
+    Settings,
+    Frames,
+    /// The payload of a DATA frame.
+    Payload(Payload),
+    /// Nothing: there was an error.
+    Over,
+}
+
+/// What a GOAWAY says that ends nothing yet.
+const NO_LAST_STREAM: StreamId = MAX_WINDOW;
 
 impl Connection {
     /// Begins a connection: writes the preface (client), SETTINGS and the connection's window.
     #[must_use]
     pub fn new(role: Role, config: Config, out: &mut Vec<u8>) -> Self {
-        let _ = out;
-        Self { role, config, counters: Counters::default() }
-    }
-
-    /// Reads `data` from `*at` on up to the next event, and moves `*at` behind it. Call until [`Event::NeedMore`].
-    ///
-    /// `head` is overwritten by each head or trailer section; take it over before the next call.
-    pub fn next(
-        &mut self,
-        data: &[u8],
-        at: &mut usize,
-        head: &mut Head,
-        out: &mut Vec<u8>,
-    ) -> Result<Event, ConnectionError> {
-        let _ = (data, at, head, out);
-        Ok(Event::NeedMore)
-    }
-
-    /// A new stream of ours (client), to be begun with [`Self::send_head`] before the next one is opened. `None` at the
-    /// peer's limit, after a GOAWAY of either side, and when the numbers are used up.
-    pub fn open(&mut self) -> Option<StreamId> {
-        None
-    }
-
-    /// Writes a head: pseudo-fields first, names in any case. Fields that concern one HTTP/1 connection are left out,
-    /// `te` too unless it is `trailers`. With an interim `:status` the stream goes on waiting for its head.
-    ///
-    /// False, and nothing written, if the stream is over or has sent its head.
-    pub fn send_head<'f>(
-        &mut self,
-        stream: StreamId,
-        fields: impl IntoIterator<Item = (&'f [u8], &'f [u8])>,
-        end: bool,
-        out: &mut Vec<u8>,
-    ) -> bool {
-        let _ = (stream, fields.into_iter().count(), end, out);
-        false
-    }
-
-    /// Writes as much of `data` as the windows take, and says how much; the rest may be tried again after
-    /// [`Event::WindowOpened`]. The stream ends if `end` and all was taken. 0 if the stream is over.
-    pub fn send_data(&mut self, stream: StreamId, data: &[u8], end: bool, out: &mut Vec<u8>) -> usize {
-        let _ = (stream, data, end, out);
-        0
-    }
-
-    /// Ends the stream with the fields of an HTTP/1 trailer section that may be forwarded
-    /// ([`crate::http1::TrailerFields`]). False if the stream is over.
-    pub fn send_trailers(&mut self, stream: StreamId, section: &[u8], out: &mut Vec<u8>) -> bool {
-        let _ = (stream, section, out);
-        false
-    }
-
-    /// Ends the stream with RST_STREAM and forgets it; nothing if it is over already.
-    pub fn reset(&mut self, stream: StreamId, code: ErrorCode, out: &mut Vec<u8>) {
-        let _ = (stream, code, out);
-    }
-
-    /// Gives `bytes` of received payload back to the peer's windows. Also for a stream that is over.
-    pub fn consumed(&mut self, stream: StreamId, bytes: usize, out: &mut Vec<u8>) {
-        let _ = (stream, bytes, out);
-    }
-
-    /// Announces a graceful end: GOAWAY with the highest number there is, so that nothing under way is lost. Follow it
-    /// with [`Self::goaway`] a round trip later.
-    pub fn goaway_notice(&mut self, out: &mut Vec<u8>) {
-        let _ = out;
-    }
-
-    /// Says that no stream after the last one seen will be taken; later ones are ignored.
-    pub fn goaway(&mut self, code: ErrorCode, out: &mut Vec<u8>) {
-        let _ = (code, out);
-    }
-
-    /// Writes a PING; its answer is [`Event::Pong`] with the same payload.
-    pub fn ping(&mut self, payload: [u8; 8], out: &mut Vec<u8>) {
-        let _ = (payload, out);
+        let before = out.len();
+        if role == Role::Client {
+            out.extend_from_slice(PREFACE);
+        }
+        write::settings(settings::announced(role, &config), out);
+        let window = config.initial_connection_window_size.clamp(DEFAULT_WINDOW, MAX_WINDOW);
+        if window > DEFAULT_WINDOW {
+            write::window_update(0, window - DEFAULT_WINDOW, out);
+        }
+        let mut unsent = Unsent::default();
+        unsent.written(out.len() - before);
+        Self {
+            role,
+            config,
+            stage: if role == Role::Server { Stage::Preface } else { Stage::Settings },
+            streams: Streams::default(),
+            decoder: Decoder::new(config.hpack_table_size as usize),
+            encoder: Encoder::new(config.hpack_table_size as usize),
+            block: FieldBlock::default(),
+            peer: PeerSettings::default(),
+            receive_window: ReceiveWindow::new(window),
+            send_window: SendWindow::new(DEFAULT_WINDOW),
+            stream_window: config.initial_stream_window_size.clamp(DEFAULT_WINDOW, MAX_WINDOW),
+            unacknowledged: 1,
+            last_peer_stream: 0,
+            next_stream: 1,
+            goaway_sent: None,
+            goaway_received: None,
+            pending: None,
+            guards: Guards::default(),
+            unsent,
+            counters: Counters::default(),
+            lower: Vec::new(),
+        }
     }
 
     /// How many of the bytes written so far the network has not taken. Call after each attempt to write; frames count
     /// against the limits until then.
     pub fn note_unsent(&mut self, bytes: usize) {
-        let _ = bytes;
+        self.unsent.note(bytes);
     }
 
     /// The time in milliseconds on any monotonic clock. The guards that count resets and control frames start afresh
     /// each ten seconds of it; without calls they count over the whole connection.
     pub fn note_time(&mut self, now_ms: u64) {
-        let _ = now_ms;
+        self.guards.note_time(now_ms);
     }
 
     /// Streams that are not over, of both sides.
     #[must_use]
     pub fn active_streams(&self) -> usize {
-        0
+        self.streams.len()
     }
 
     /// Whether [`Self::open`] would give a stream.
     #[must_use]
     pub fn can_open(&self) -> bool {
-        false
+        self.role == Role::Client
+            && !self.is_draining()
+            && self.next_stream <= MAX_WINDOW
+            && self.streams.len() < self.peer.max_concurrent_streams as usize
     }
 
     /// Whether a GOAWAY was received or sent, so that the connection ends with its streams.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        false
+        self.goaway_sent.is_some() || self.goaway_received.is_some()
     }
 
     /// The bytes that [`Self::send_data`] would take of this stream now.
     #[must_use]
     pub fn send_capacity(&self, stream: StreamId) -> usize {
-        let _ = stream;
-        0
+        let of_stream = self.streams.get(stream).map_or(0, |stream| stream.send_window.available());
+        of_stream.min(self.send_window.available())
     }
 
     /// The peer's SETTINGS_MAX_CONCURRENT_STREAMS; `u32::MAX` where it has not said.
     #[must_use]
     pub fn peer_max_streams(&self) -> u32 {
-        u32::MAX
+        self.peer.max_concurrent_streams
     }
 
     /// Whether the peer takes extended CONNECT (RFC 8441 3).
     #[must_use]
     pub fn peer_allows_connect_protocol(&self) -> bool {
-        false
+        self.peer.enable_connect_protocol
     }
 
     /// Whether the peer's SETTINGS have arrived.
     #[must_use]
     pub fn is_established(&self) -> bool {
-        false
+        matches!(self.stage, Stage::Frames | Stage::Payload(_))
     }
 
     /// What was counted since the last call.
     pub fn take_counters(&mut self) -> Counters {
-        let _ = (self.role, self.config);
         std::mem::take(&mut self.counters)
+    }
+
+    /// The stream's number is one that the side which opens such streams has not used yet.
+    fn is_idle(&self, stream: StreamId) -> bool {
+        match (self.role, stream % 2) {
+            (Role::Server, 1) => stream > self.last_peer_stream,
+            (Role::Client, 1) => stream >= self.next_stream,
+            // We neither push nor take pushes.
+            _ => true,
+        }
     }
 }
