@@ -37,6 +37,8 @@ pub(crate) struct Engine {
     pub(crate) buffers: Option<Box<Buffers>>,
     /// Storage of the head that is being parsed.
     pub(crate) headers: Headers,
+    /// Storage of the HTTP/2 head that is being decoded.
+    pub(crate) decoded: meshloom_wire::http2::Head,
     /// Request bytes of the present event, and where they go.
     pub(crate) up_out: Outbox,
     pub(crate) up_target: Option<Token>,
@@ -90,6 +92,7 @@ impl Engine {
             date: DateCache::new(),
             buffers: Some(Box::new(Buffers::new())),
             headers: Headers::new(),
+            decoded: meshloom_wire::http2::Head::new(),
             up_out: Outbox::default(),
             up_target: None,
             down_out: Outbox::default(),
@@ -157,6 +160,7 @@ impl Engine {
             }
         }
         self.fire_timers();
+        self.flush_downstream();
         let now = self.now();
         if now >= self.logs.flush_at() {
             self.logs.flush();

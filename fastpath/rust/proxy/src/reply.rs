@@ -10,6 +10,8 @@ use meshloom_wire::http1::DecodeError;
 pub(crate) enum Failure {
     /// The head or the framing of the request cannot be read.
     BadRequest(DecodeError),
+    /// The head of an HTTP/2 request is over the limits.
+    Http2HeadTooLarge,
     /// HTTP/1.0 where it is not accepted.
     LowVersion,
     /// The head did not arrive in time.
@@ -102,6 +104,9 @@ impl Failure {
         let refused = Some(Flag::DownstreamProtocolError);
         match self {
             Self::BadRequest(error) => bad_request(*error),
+            Self::Http2HeadTooLarge => {
+                plain(431, "Request Header Fields Too Large", refused, "http2.headers_too_large")
+            }
             Self::LowVersion => plain(426, "Upgrade Required", refused, "low_version"),
             Self::HeadTimeout => plain(408, "request header timeout", None, "request_header_timeout"),
             Self::RequestTimeout => plain(408, "request timeout", None, "request_overall_timeout"),

@@ -332,6 +332,7 @@ impl Engine {
         self.close_hosts(&gone);
         self.update_listeners(snapshot, &mut contexts);
         self.tls = contexts.into_cache();
+        self.drain_http2();
     }
 
     fn update_listeners(&mut self, snapshot: &Snapshot, contexts: &mut TlsContexts<'_>) {

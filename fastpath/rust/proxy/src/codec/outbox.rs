@@ -26,6 +26,11 @@ impl Outbox {
         sent
     }
 
+    /// Is enough gathered to leave at once?
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes.len() >= FLUSH_AT
+    }
+
     /// Sends what was gathered.
     pub(crate) fn flush(&mut self, io: &mut Transport) -> Result<(), TransportError> {
         if self.bytes.is_empty() {

@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use super::{CloseReason, Downstream, DownstreamState, DownstreamTlsInfo, Fate, RequestPhase};
 use crate::engine::Engine;
+use crate::exchange::Gone;
 use crate::listener::ChainKind;
+use crate::message::Protocol;
 use crate::reactor::{Millis, Ready, Token};
 use crate::reply::Failure;
 use crate::transport::Read;
@@ -14,8 +16,9 @@ impl Engine {
     /// An event, or another turn (`None`).
     pub(crate) fn downstream_event(&mut self, token: Token, ready: Option<Ready>) {
         let Some(mut down) = self.lend_downstream(token) else { return };
-        if let Some(ready) = ready {
-            down.io.ready(ready);
+        match ready {
+            Some(ready) => down.io.ready(ready),
+            None => self.revisit_request(&mut down),
         }
         let fate = self.serve_downstream(token, &mut down);
         self.settle_downstream(token, down, fate);
@@ -36,7 +39,9 @@ impl Engine {
         match &down.state {
             DownstreamState::Inspect => self.inspect(token, down),
             DownstreamState::Handshake => self.handshake(token, down),
-            DownstreamState::Http(_) => self.http_input(token, down),
+            DownstreamState::Http1(_) => self.http_input(token, down),
+            DownstreamState::Sniff => self.sniff_http(token, down),
+            DownstreamState::Http2(_) => self.http2_input(token, down),
             DownstreamState::Tcp(_) => self.tcp_from_downstream(token, down),
             DownstreamState::Linger => self.linger(down),
         }
@@ -48,10 +53,13 @@ impl Engine {
         if down.io.unsent() > limit / 2 {
             return;
         }
+        if matches!(down.state, DownstreamState::Http2(_)) {
+            return self.http2_drained(down);
+        }
         // Requests behind the response that it takes now.
         down.resume |= down.awaits_reader();
         let upstream = match &down.state {
-            DownstreamState::Http(http) => http
+            DownstreamState::Http1(http) => http
                 .exchange
                 .and_then(|token| self.exchanges.get(token))
                 .and_then(|exchange| exchange.upstream()),
@@ -140,7 +148,7 @@ impl Engine {
                 }
             }
             DownstreamState::Handshake | DownstreamState::Linger => Fate::Close(CloseReason::Timeout),
-            DownstreamState::Http(http) => match http.phase {
+            DownstreamState::Http1(http) => match http.phase {
                 RequestPhase::Head { began: false } | RequestPhase::Closing
                     if http.exchange.is_none() && down.io.unsent() > 0 =>
                 {
@@ -163,12 +171,15 @@ impl Engine {
                 | RequestPhase::Response
                 | RequestPhase::Closing => Fate::Keep,
             },
+            DownstreamState::Sniff => self.sniff_expired(down),
+            DownstreamState::Http2(_) => self.http2_expired(token, down),
             DownstreamState::Tcp(_) => self.tcp_expired(token, down),
         }
     }
 
     /// Connections that have waited a while for a request end now; a fresher one may have a request on its way.
     pub(crate) fn drain_idle(&mut self) {
+        self.drain_http2();
         for token in self.downs.tokens() {
             let now = self.now();
             let drains = self.downs.get(token).is_some_and(|down| down.is_idle(now));
@@ -184,10 +195,13 @@ impl Engine {
 
     /// Puts a connection that was worked on back into its place, or ends it.
     pub(crate) fn settle_downstream(&mut self, token: Token, mut down: Box<Downstream>, fate: Fate) {
-        down.broken |= self.down_out.flush(&mut down.io).is_err();
+        self.send_gathered(&mut down);
         self.down_target = None;
         match fate {
             Fate::Keep => {
+                if let DownstreamState::Http2(http) = &down.state {
+                    down.deadline = http.deadline();
+                }
                 let at = down.deadline;
                 self.downs.put_back(token, down);
                 self.downs.arm(token, at, &mut self.wheel);
@@ -203,23 +217,31 @@ impl Engine {
     fn end_downstream(&mut self, down: &mut Downstream, reason: CloseReason) {
         let mut state = std::mem::replace(&mut down.state, DownstreamState::Linger);
         match &mut state {
-            DownstreamState::Http(http) => {
+            DownstreamState::Http1(http) => {
                 let chain = Rc::clone(&http.chain);
                 if let Some(token) = http.exchange.take() {
                     if let Some(mut exchange) = self.exchanges.take(token) {
-                        self.client_gone(token, &mut exchange);
+                        self.client_gone(&mut exchange, Gone::DISCONNECTED);
                         self.settle_exchange(token, exchange);
                     }
                 }
                 self.count_http_end(down, &chain, reason);
             }
+            DownstreamState::Http2(http) => {
+                let chain = Rc::clone(&http.chain);
+                self.give_up_streams(http, Gone::DISCONNECTED);
+                self.count_http_end(down, &chain, reason);
+            }
             DownstreamState::Tcp(session) => self.tcp_ended(session, down),
-            DownstreamState::Inspect | DownstreamState::Handshake | DownstreamState::Linger => {
+            DownstreamState::Inspect
+            | DownstreamState::Handshake
+            | DownstreamState::Sniff
+            | DownstreamState::Linger => {
                 if let Some(ChainKind::Http(http)) = down.chain.clone().map(|chain| match &chain.kind {
                     ChainKind::Http(http) => ChainKind::Http(Rc::clone(http)),
                     _ => ChainKind::Close,
                 }) {
-                    if matches!(state, DownstreamState::Linger) {
+                    if matches!(state, DownstreamState::Sniff | DownstreamState::Linger) {
                         self.count_http_end(down, &http, reason);
                     }
                 }
@@ -247,7 +269,11 @@ impl Engine {
             _ => stats.cx_destroy_local.inc(),
         }
         stats.cx_active.sub(1);
-        stats.cx_http1_active.sub(1);
+        match down.protocol {
+            Some(Protocol::Http2) => stats.cx_http2_active.sub(1),
+            Some(_) => stats.cx_http1_active.sub(1),
+            None => {}
+        }
         if down.info.is_tls() {
             stats.cx_ssl_active.sub(1);
         }
@@ -260,7 +286,7 @@ impl Downstream {
     /// No exchange is under way on it, but the client has not taken all of its last response.
     fn awaits_reader(&self) -> bool {
         match &self.state {
-            DownstreamState::Http(http) => {
+            DownstreamState::Http1(http) => {
                 let between =
                     matches!(http.phase, RequestPhase::Head { began: false } | RequestPhase::Closing);
                 between && http.exchange.is_none()
@@ -273,7 +299,7 @@ impl Downstream {
     fn is_idle(&self, now: Millis) -> bool {
         const QUIET_MS: u64 = 250;
         match &self.state {
-            DownstreamState::Http(http) => {
+            DownstreamState::Http1(http) => {
                 matches!(http.phase, RequestPhase::Head { began: false })
                     && now.since(http.idle_since) >= QUIET_MS
                     && http.exchange.is_none()
@@ -282,6 +308,8 @@ impl Downstream {
             }
             DownstreamState::Inspect
             | DownstreamState::Handshake
+            | DownstreamState::Sniff
+            | DownstreamState::Http2(_)
             | DownstreamState::Tcp(_)
             | DownstreamState::Linger => false,
         }

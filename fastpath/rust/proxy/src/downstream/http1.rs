@@ -7,7 +7,6 @@ use meshloom_wire::http1::{BodyDecoder, BodyEvent, DecodeError, Headers, Request
 
 use super::{CloseReason, Downstream, DownstreamState, Fate, Http1, RequestPhase, TunnelPhase};
 use crate::engine::{Engine, READS_PER_TURN};
-use crate::exchange::Exchange;
 use crate::listener::HttpChain;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
@@ -32,6 +31,7 @@ impl Http1 {
             keep_alive: true,
             close: false,
             paused: false,
+            unconnected: false,
             idle_since: now,
             drain_at,
         }
@@ -52,7 +52,7 @@ impl Http1 {
 impl Downstream {
     pub(crate) fn http(&mut self) -> Option<&mut Http1> {
         match &mut self.state {
-            DownstreamState::Http(http) => Some(http),
+            DownstreamState::Http1(http) => Some(http),
             _ => None,
         }
     }
@@ -60,7 +60,7 @@ impl Downstream {
     /// The client has not taken its responses: further requests wait.
     fn is_backed_up(&self) -> bool {
         match &self.state {
-            DownstreamState::Http(http) => {
+            DownstreamState::Http1(http) => {
                 matches!(http.phase, RequestPhase::Head { .. }) && self.io.unsent() > http.chain.buffer_limit
             }
             _ => false,
@@ -68,7 +68,7 @@ impl Downstream {
     }
 
     /// Puts back what could not be dealt with.
-    fn hold(&mut self, mut bytes: Vec<u8>, used: usize) {
+    pub(super) fn hold(&mut self, mut bytes: Vec<u8>, used: usize) {
         bytes.drain(..used.min(bytes.len()));
         if bytes.is_empty() && bytes.capacity() > KEEP_HELD {
             bytes = Vec::new();
@@ -120,6 +120,16 @@ impl Engine {
         }
         self.run_soon(token);
         Fate::Keep
+    }
+
+    /// Another turn without an event: a request that waited for its upstream may go on.
+    pub(super) fn revisit_request(&mut self, down: &mut Downstream) {
+        let Some(http) = down.http().filter(|http| http.paused && http.unconnected) else { return };
+        let exchange = http.exchange.and_then(|token| self.exchanges.get(token));
+        if exchange.is_some_and(|exchange| exchange.upstream().is_some()) {
+            http.paused = false;
+            down.resume = true;
+        }
     }
 
     /// Deals with bytes of a connection; gives how many are done with.
@@ -213,7 +223,8 @@ impl Engine {
         parsed: &mut Headers,
     ) {
         down.deadline = Millis::NEVER;
-        let Some((exchange_token, mut exchange)) = self.open_exchange(token, down) else { return };
+        let Some((exchange_token, mut exchange)) = self.open_exchange(token, down, 0) else { return };
+        exchange.chain.stats.rq_http1_total.inc();
         exchange.request.load(head, bytes, parsed);
         let Some(http) = down.http() else { return };
         http.exchange = Some(exchange_token);
@@ -225,26 +236,6 @@ impl Engine {
         http.phase = if decoder.is_done() { RequestPhase::Response } else { RequestPhase::Body(decoder) };
         self.start_exchange(exchange_token, &mut exchange, down);
         self.settle_exchange(exchange_token, exchange);
-    }
-
-    /// An exchange without a request in it yet.
-    fn open_exchange(&mut self, token: Token, down: &mut Downstream) -> Option<(Token, Box<Exchange>)> {
-        let info = std::rc::Rc::clone(&down.info);
-        let chain = std::rc::Rc::clone(&down.http()?.chain);
-        chain.stats.rq_total.inc();
-        chain.stats.rq_http1_total.inc();
-        chain.stats.rq_active.add(1);
-        let exchange_token = self.exchanges.reserve()?;
-        let snapshot = std::sync::Arc::clone(&self.snapshot);
-        let now = self.clock.instant();
-        let exchange = match self.spare.pop() {
-            Some(mut exchange) => {
-                exchange.renew(token, 0, info, chain, snapshot, now);
-                exchange
-            }
-            None => Box::new(Exchange::new(token, 0, info, chain, snapshot, now)),
-        };
-        Some((exchange_token, exchange))
     }
 
     /// Something of the body of the request under way.
@@ -288,7 +279,8 @@ impl Engine {
 
     /// Answers where no head could be read: there is an exchange for the log, but no request in it.
     pub(crate) fn refuse_head(&mut self, token: Token, down: &mut Downstream, failure: &Failure) {
-        let Some((exchange_token, mut exchange)) = self.open_exchange(token, down) else { return };
+        let Some((exchange_token, mut exchange)) = self.open_exchange(token, down, 0) else { return };
+        exchange.chain.stats.rq_http1_total.inc();
         exchange.request = crate::message::Request::default();
         exchange.body.complete = false;
         if let Some(http) = down.http() {
@@ -307,7 +299,7 @@ impl Engine {
             None => None,
         };
         let (closing, idle, responding) = match &down.state {
-            DownstreamState::Http(http) => (
+            DownstreamState::Http1(http) => (
                 matches!(http.phase, RequestPhase::Closing) && http.exchange.is_none(),
                 matches!(http.phase, RequestPhase::Head { began: false }) && http.exchange.is_none(),
                 matches!(http.phase, RequestPhase::Response | RequestPhase::Tunnel(TunnelPhase::Waiting)),
@@ -341,24 +333,28 @@ impl Engine {
         down.deadline = limit.map_or(Millis::NEVER, |limit| now.after(limit)).min(drain_at);
     }
 
-    /// Everything is written: our side ends, and the client gets time to read it before the socket goes.
     fn end_http(&mut self, down: &mut Downstream, delayed_close: Option<std::time::Duration>) -> Fate {
+        // A client that asked for the end sends nothing more, so a reset cannot overtake the response.
+        let asked_for = down.http().is_some_and(|http| !http.keep_alive);
+        self.close_gently(down, delayed_close.filter(|_| !asked_for))
+    }
+
+    /// Once everything is written our side ends, and the client gets time to read it before the socket goes.
+    pub(super) fn close_gently(&mut self, down: &mut Downstream, delay: Option<std::time::Duration>) -> Fate {
         if down.io.unsent() > 0 {
             if down.deadline == Millis::NEVER {
                 self.idle_deadline(down);
             }
             return Fate::Keep; // the next writable event comes back here
         }
-        let asked_for = down.http().is_some_and(|http| !http.keep_alive);
-        match delayed_close {
-            // A client that asked for the end sends nothing more, so a reset cannot overtake the response.
-            Some(delay) if !asked_for => {
+        match delay {
+            Some(delay) => {
                 down.io.shutdown_write();
                 down.state = DownstreamState::Linger;
                 down.deadline = self.now().after(delay);
                 self.linger(down)
             }
-            _ => {
+            None => {
                 down.io.say_goodbye();
                 Fate::Close(CloseReason::Local)
             }

@@ -1,7 +1,9 @@
 //! Connections from clients: what is known of them, and what is done with their bytes.
 
+mod choose;
 mod events;
 mod http1;
+mod http2;
 mod seam;
 
 use std::cell::RefCell;
@@ -14,6 +16,7 @@ use meshloom_wire::http1::{BodyDecoder, Headers, RequestParser};
 
 use crate::codec::Sender;
 use crate::listener::{ChainRuntime, HttpChain, ListenerRuntime};
+use crate::message::Protocol;
 use crate::reactor::{Millis, Token};
 use crate::tls::PeerIdentity;
 use crate::transport::Transport;
@@ -60,6 +63,8 @@ pub(crate) struct Downstream {
     /// When the present state has lasted too long.
     pub(crate) deadline: Millis,
     pub(crate) opened: Millis,
+    /// The version of HTTP that it speaks, once that is known.
+    pub(crate) protocol: Option<Protocol>,
     /// Bytes that could not be dealt with yet.
     pub(crate) held: Vec<u8>,
     /// `held` may be looked at again although nothing has arrived.
@@ -76,7 +81,10 @@ pub(crate) enum DownstreamState {
     Inspect,
     /// TLS.
     Handshake,
-    Http(Box<Http1>),
+    /// The first bytes are to say which version of HTTP it is.
+    Sniff,
+    Http1(Box<Http1>),
+    Http2(Box<http2::Http2>),
     Tcp(Box<crate::tcp::TcpSession>),
     /// Our side has ended; what still comes is thrown away until the peer ends too, or the deadline.
     Linger,
@@ -103,6 +111,8 @@ pub(crate) struct Http1 {
     pub(crate) close: bool,
     /// The reader waits for the upstream to take what it has.
     pub(crate) paused: bool,
+    /// It waits for there to be one.
+    pub(crate) unconnected: bool,
     /// Since when there is no request.
     pub(crate) idle_since: Millis,
     /// From when on the connection drains (max_connection_duration).

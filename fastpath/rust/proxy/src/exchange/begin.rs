@@ -10,7 +10,7 @@ use meshloom_wire::path::{PathOutcome, normalize};
 use super::{Exchange, Origin, Stage, edge};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
-use crate::message::{Protocol, Scheme};
+use crate::message::Protocol;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 
@@ -131,7 +131,8 @@ impl Engine {
             .and_then(|table| table.host(exchange.request.authority()))
             .map(Arc::clone);
         if let Some(host) = &host {
-            let plain = exchange.request.scheme == Scheme::Http;
+            // What a client says of its own connection does not count.
+            let plain = exchange.request.fields.get(H::XForwardedProto) != Some(b"https");
             let redirects = match host.require_tls {
                 RequireTls::Never => false,
                 RequireTls::External => plain && !exchange.client.internal,

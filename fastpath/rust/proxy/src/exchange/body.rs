@@ -57,7 +57,7 @@ impl Engine {
     /// The client is to wait until what it has sent has gone on; that it sends nothing meanwhile is not its fault.
     fn hold_back(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
         exchange.chain.stats.flow_control_paused.inc();
-        down.pause_request(exchange.stream);
+        down.pause_request(exchange.stream, exchange.upstream().is_some());
         let idle = exchange.times.limits.idle;
         exchange.deadlines.idle = idle.map_or(Millis::NEVER, |limit| self.now().after(limit));
     }

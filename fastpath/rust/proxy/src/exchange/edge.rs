@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use meshloom_wire::http1::KnownHeader as H;
 
-use crate::message::{Request, Scheme};
+use crate::message::{Protocol, Request, Scheme};
 use crate::util::{Rng, new_request_id};
 
 /// An address range: network and prefix length.
@@ -131,7 +131,9 @@ fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
             None
         }
     };
-    request.scheme = rules.scheme.or(told).unwrap_or(connection);
+    // Over HTTP/2 the client has said which scheme it means.
+    let own = (request.version == Protocol::Http2).then_some(request.scheme);
+    request.scheme = rules.scheme.or(own).or(told).unwrap_or(connection);
 }
 
 fn append_address(request: &mut Request, address: IpAddr) {

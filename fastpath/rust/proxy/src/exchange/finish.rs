@@ -6,8 +6,20 @@ use meshloom_model::access_log::LogFilter;
 use super::values::ExchangeValues;
 use super::{Exchange, Link, Stage};
 use crate::engine::Engine;
-use crate::reactor::Token;
 use crate::telemetry::class_of;
+
+/// How the client went before the exchange was over.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) flag: ResponseFlag,
+    pub(crate) details: &'static str,
+}
+
+impl Gone {
+    /// With its connection.
+    pub(crate) const DISCONNECTED: Self =
+        Self { flag: ResponseFlag::DownstreamConnectionTermination, details: "downstream_remote_disconnect" };
+}
 
 impl Engine {
     /// Counts and logs; the exchange is over.
@@ -58,7 +70,7 @@ impl Engine {
     }
 
     /// The client is gone: nothing can be answered any more.
-    pub(crate) fn client_gone(&mut self, _token: Token, exchange: &mut Exchange) {
+    pub(crate) fn client_gone(&mut self, exchange: &mut Exchange, gone: Gone) {
         if exchange.is_done() {
             return;
         }
@@ -73,8 +85,8 @@ impl Engine {
         }
         self.abort_upstream(exchange);
         if exchange.stage != Stage::Responding || exchange.outcome.details == "via_upstream" {
-            exchange.flag(ResponseFlag::DownstreamConnectionTermination);
-            exchange.outcome.details = "downstream_remote_disconnect".into();
+            exchange.flag(gone.flag);
+            exchange.outcome.details = gone.details.into();
         }
         exchange.times.response_end = Some(self.clock.instant());
         self.finish(exchange);

@@ -63,15 +63,20 @@ impl Engine {
 
     /// Something has moved on the stream.
     pub(crate) fn touch(&mut self, exchange: &mut Exchange) {
-        let limits = &exchange.times.limits;
-        let asks = exchange.tunnel == super::Tunnel::None && exchange.stage == Stage::Requesting;
-        let owes = asks && !exchange.body.complete;
-        let limit = if owes { limits.request_idle } else { limits.idle };
-        exchange.deadlines.idle = limit.map_or(Millis::NEVER, |limit| self.now().after(limit));
+        exchange.moved(self.now());
     }
 }
 
 impl Exchange {
+    /// Something has moved on the stream.
+    pub(crate) fn moved(&mut self, now: Millis) {
+        let limits = &self.times.limits;
+        let asks = self.tunnel == super::Tunnel::None && self.stage == Stage::Requesting;
+        let owes = asks && !self.body.complete;
+        let limit = if owes { limits.request_idle } else { limits.idle };
+        self.deadlines.idle = limit.map_or(Millis::NEVER, |limit| now.after(limit));
+    }
+
     /// Settings of filters for this request's route.
     pub(crate) fn overrides(&self) -> Option<&FilterOverrides> {
         let route = self.route.as_deref()?;

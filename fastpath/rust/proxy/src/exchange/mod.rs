@@ -27,6 +27,7 @@ use meshloom_model::route::{Forward, HostRewrite, Route, RouteAction};
 use meshloom_model::{ResponseFlag, ResponseFlags, Snapshot};
 
 pub(crate) use edge::{Client, EdgeRules, Origin};
+pub(crate) use finish::Gone;
 pub(crate) use tunnel::Tunnel;
 
 use crate::downstream::ConnectionInfo;

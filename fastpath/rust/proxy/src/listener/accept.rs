@@ -11,7 +11,7 @@ use meshloom_wire::tls_hello::{ClientHello, MAX_HELLO, Peek, peek};
 use rustix::net::SocketFlags;
 
 use super::{ChainKind, ChainRuntime, ListenerRuntime};
-use crate::downstream::{CloseReason, ConnectionInfo, Downstream, DownstreamState, Fate, Http1};
+use crate::downstream::{CloseReason, ConnectionInfo, Downstream, DownstreamState, Fate};
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::tcp::TcpSession;
@@ -103,6 +103,7 @@ impl Engine {
             state: DownstreamState::Inspect,
             deadline: timeout.map_or(Millis::NEVER, |limit| self.now().after(limit)),
             opened: self.now(),
+            protocol: None,
             held: Vec::new(),
             resume: false,
             counted: (0, 0),
@@ -204,18 +205,7 @@ impl Engine {
         down.resume = !down.held.is_empty();
         down.deadline = Millis::NEVER;
         match &chain.kind {
-            ChainKind::Http(http) => {
-                http.stats.cx_total.inc();
-                http.stats.cx_active.add(1);
-                http.stats.cx_http1_total.inc();
-                http.stats.cx_http1_active.add(1);
-                if down.info.is_tls() {
-                    http.stats.cx_ssl_total.inc();
-                    http.stats.cx_ssl_active.add(1);
-                }
-                down.state = DownstreamState::Http(Box::new(Http1::new(Rc::clone(http), self.now())));
-                self.http_input(token, down)
-            }
+            ChainKind::Http(http) => self.start_http(token, down, http),
             ChainKind::Tcp(tcp) => {
                 tcp.stats.cx_total.inc();
                 down.state = DownstreamState::Tcp(Box::new(TcpSession::new(Rc::clone(tcp))));

@@ -21,7 +21,7 @@ use meshloom_wire::path::PathRules;
 use crate::exchange::EdgeRules;
 use crate::log::{LogSinks, SinkId};
 use crate::message::Scheme;
-use crate::telemetry::{HttpStats, ListenerStats, TcpStats};
+use crate::telemetry::{DownstreamHttp2Stats, HttpStats, ListenerStats, TcpStats};
 use crate::tls::{ServerTls, TlsContexts};
 
 /// One listener of the snapshot.
@@ -64,6 +64,7 @@ pub(crate) struct FaultFilter {
 pub(crate) struct HttpChain {
     pub(crate) manager: Arc<HttpConnectionManager>,
     pub(crate) stats: HttpStats,
+    pub(crate) http2_stats: DownstreamHttp2Stats,
     pub(crate) limits: Limits,
     pub(crate) edge: EdgeRules,
     pub(crate) paths: PathRules,
@@ -173,6 +174,7 @@ impl HttpChain {
     fn build(manager: &Arc<HttpConnectionManager>, listener: &Listener, cx: &mut BuildContext<'_>) -> Self {
         let mut chain = Self {
             stats: HttpStats::register(cx.telemetry, &manager.stat_prefix),
+            http2_stats: DownstreamHttp2Stats::register(cx.telemetry, ""),
             limits: Limits::with_head(
                 manager.limits.max_request_headers_bytes,
                 u16::try_from(manager.limits.max_request_headers).unwrap_or(u16::MAX),

@@ -7,7 +7,6 @@ use meshloom_wire::http1::Version;
 pub(crate) enum Protocol {
     Http10,
     Http11,
-    #[allow(dead_code, reason = "constructed by the HTTP/2 codecs, which follow")]
     Http2,
 }
 

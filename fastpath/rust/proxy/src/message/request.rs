@@ -6,6 +6,8 @@ use std::ops::Range;
 use meshloom_model::matcher::RequestHead as Matchable;
 use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead, TargetForm};
 
+use meshloom_wire::http2::Head;
+
 use super::{Fields, Protocol};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,31 @@ impl Request {
             }
         };
         self.authority = head.authority.map_or(0..0, |span| span.range());
+    }
+
+    /// Takes over a head that came over HTTP/2. `end`: there is no body.
+    pub(crate) fn load_http2(&mut self, head: &mut Head, end: bool) {
+        let Head { bytes, headers, request, content_length, .. } = head;
+        self.fields.load(bytes, headers);
+        self.head_len = bytes.len();
+        self.method = request.method;
+        self.version = Protocol::Http2;
+        self.scheme = if request.https { Scheme::Https } else { Scheme::Http };
+        self.body = match (end, *content_length) {
+            (true, None) => BodyLength::None,
+            (_, Some(length)) => BodyLength::Length(length),
+            (false, None) => BodyLength::Chunked,
+        };
+        self.expect_continue = request.expect_continue;
+        self.upgrade = request.protocol.map(|span| span.range());
+        self.method_text = request.method_span.range();
+        self.target = request.path.range();
+        self.authority = request.authority.range();
+    }
+
+    /// A head that came over HTTP/2 and cannot be used.
+    pub(crate) fn none_http2(&mut self) {
+        *self = Self { version: Protocol::Http2, ..Self::default() };
     }
 
     pub(crate) fn method_text(&self) -> &[u8] {

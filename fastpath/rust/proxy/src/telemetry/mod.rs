@@ -9,5 +9,6 @@ mod structs;
 pub(crate) use istio::IstioMetrics;
 pub(crate) use peer::{LocalWorkload, PeerInfo, Peers};
 pub(crate) use stats::{
-    ClusterStats, HttpStats, ListenerStats, ServerStats, StatusCounters, TcpStats, class_of,
+    ClusterStats, DownstreamHttp2Stats, HttpStats, ListenerStats, ServerStats, StatusCounters, TcpStats,
+    class_of,
 };

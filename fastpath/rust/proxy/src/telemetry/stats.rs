@@ -17,7 +17,9 @@ struct Scope<'t> {
 impl Scope<'_> {
     fn counter(&mut self, name: &str) -> Counter {
         let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
-        self.telemetry.counter(&flat, &base, &[self.tag])
+        let tags = [self.tag];
+        // What is of no scope has no tag.
+        self.telemetry.counter(&flat, &base, if self.tag.0.is_empty() { &[] } else { &tags })
     }
 
     fn gauge(&mut self, name: &str) -> Gauge {
@@ -97,10 +99,12 @@ stats! {
         cx_total "downstream_cx_total"
         cx_ssl_total "downstream_cx_ssl_total"
         cx_http1_total "downstream_cx_http1_total"
+        cx_http2_total "downstream_cx_http2_total"
         cx_destroy "downstream_cx_destroy"
         cx_destroy_remote "downstream_cx_destroy_remote"
         cx_destroy_local "downstream_cx_destroy_local"
         cx_idle_timeout "downstream_cx_idle_timeout"
+        cx_max_duration_reached "downstream_cx_max_duration_reached"
         cx_max_requests_reached "downstream_cx_max_requests_reached"
         cx_drain_close "downstream_cx_drain_close"
         cx_protocol_error "downstream_cx_protocol_error"
@@ -111,6 +115,7 @@ stats! {
         rq_total "downstream_rq_total"
         rq_completed "downstream_rq_completed"
         rq_http1_total "downstream_rq_http1_total"
+        rq_http2_total "downstream_rq_http2_total"
         rq_rx_reset "downstream_rq_rx_reset"
         rq_tx_reset "downstream_rq_tx_reset"
         rq_idle_timeout "downstream_rq_idle_timeout"
@@ -131,6 +136,7 @@ stats! {
         cx_active "downstream_cx_active"
         cx_ssl_active "downstream_cx_ssl_active"
         cx_http1_active "downstream_cx_http1_active"
+        cx_http2_active "downstream_cx_http2_active"
         cx_upgrades_active "downstream_cx_upgrades_active"
         rq_active "downstream_rq_active"
     }
@@ -138,6 +144,61 @@ stats! {
         rq_time "downstream_rq_time"
     }
     classes { rq_class "downstream_rq" }
+}
+
+stats! {
+    /// Of HTTP/2 with all clients.
+    DownstreamHttp2Stats, "http2.", "";
+    counters {
+        keepalive_timeout "keepalive_timeout"
+        tx_flush_timeout "tx_flush_timeout"
+        goaway_sent "goaway_sent"
+        header_overflow "header_overflow"
+        inbound_control_frames_flood "inbound_control_frames_flood"
+        inbound_empty_frames_flood "inbound_empty_frames_flood"
+        inbound_priority_frames_flood "inbound_priority_frames_flood"
+        inbound_window_update_frames_flood "inbound_window_update_frames_flood"
+        outbound_control_flood "outbound_control_flood"
+        outbound_flood "outbound_flood"
+        rx_messaging_error "rx_messaging_error"
+        rx_reset "rx_reset"
+        stream_refused_errors "stream_refused_errors"
+        too_many_header_frames "too_many_header_frames"
+        too_many_resets "too_many_resets"
+        trailers "trailers"
+        tx_reset "tx_reset"
+        unknown_frames "unknown_frames"
+    }
+    gauges {}
+    histograms {}
+    classes {}
+}
+
+impl DownstreamHttp2Stats {
+    /// Adds what a connection has counted.
+    pub(crate) fn add(&self, counted: &meshloom_wire::http2::Counters) {
+        let pairs = [
+            (self.goaway_sent, counted.goaway_sent),
+            (self.header_overflow, counted.header_overflow),
+            (self.inbound_control_frames_flood, counted.inbound_control_frames_flood),
+            (self.inbound_empty_frames_flood, counted.inbound_empty_frames_flood),
+            (self.inbound_priority_frames_flood, counted.inbound_priority_frames_flood),
+            (self.inbound_window_update_frames_flood, counted.inbound_window_update_frames_flood),
+            (self.outbound_control_flood, counted.outbound_control_flood),
+            (self.outbound_flood, counted.outbound_flood),
+            (self.rx_messaging_error, counted.rx_messaging_error),
+            (self.rx_reset, counted.rx_reset),
+            (self.stream_refused_errors, counted.stream_refused_errors),
+            (self.too_many_header_frames, counted.too_many_header_frames),
+            (self.too_many_resets, counted.too_many_resets),
+            (self.trailers, counted.trailers),
+            (self.tx_reset, counted.tx_reset),
+            (self.unknown_frames, counted.unknown_frames),
+        ];
+        for (counter, number) in pairs.into_iter().filter(|(_, number)| *number > 0) {
+            counter.add(u64::from(number));
+        }
+    }
 }
 
 stats! {

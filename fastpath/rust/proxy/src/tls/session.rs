@@ -112,6 +112,14 @@ impl TlsSession {
         }
     }
 
+    /// The protocol that both sides have agreed on.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        match &self.side {
+            Side::Server(connection) => connection.alpn_protocol(),
+            Side::Client(connection) => connection.alpn_protocol(),
+        }
+    }
+
     /// The version by OpenSSL's name.
     pub(crate) fn version_name(&self) -> &'static str {
         match self.version() {

@@ -8,6 +8,6 @@ mod rng;
 
 pub(crate) use base64::{base64, from_base64};
 pub(crate) use date::DateCache;
-pub(crate) use number::push_number;
+pub(crate) use number::{decimal, push_number};
 pub(crate) use request_id::new_request_id;
 pub(crate) use rng::Rng;

@@ -1,8 +1,7 @@
 //! Numbers as decimal text, without allocation.
 
-/// Appends `n` in decimal.
-pub(crate) fn push_number(out: &mut Vec<u8>, mut n: u64) {
-    let mut digits = [0u8; 20];
+/// Writes `n` in decimal at the end of `digits`; gives what was written.
+pub(crate) fn decimal(mut n: u64, digits: &mut [u8; 20]) -> &[u8] {
     let mut used = 0;
     for slot in digits.iter_mut().rev() {
         *slot = b'0' + u8::try_from(n % 10).unwrap_or_default();
@@ -12,7 +11,12 @@ pub(crate) fn push_number(out: &mut Vec<u8>, mut n: u64) {
             break;
         }
     }
-    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
+    digits.get(digits.len() - used..).unwrap_or_default()
+}
+
+/// Appends `n` in decimal.
+pub(crate) fn push_number(out: &mut Vec<u8>, n: u64) {
+    out.extend_from_slice(decimal(n, &mut [0; 20]));
 }
 
 #[cfg(test)]

@@ -162,6 +162,12 @@ impl Connection {
         self.peer.enable_connect_protocol
     }
 
+    /// Whether a field block has begun that is not complete. Until it is, nothing else can be read.
+    #[must_use]
+    pub fn is_in_field_block(&self) -> bool {
+        self.block.open_stream().is_some()
+    }
+
     /// Whether the peer's SETTINGS have arrived.
     #[must_use]
     pub fn is_established(&self) -> bool {
