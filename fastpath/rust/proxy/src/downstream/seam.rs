@@ -164,11 +164,10 @@ impl Engine {
     pub(crate) fn resume_request(&mut self, downstream: Token, stream: u32) {
         let Some(down) = self.downs.get_mut(downstream) else { return };
         match &mut down.state {
-            DownstreamState::Http1(http) => {
-                if std::mem::take(&mut http.paused) {
-                    down.resume = true;
-                    self.run_soon(downstream);
-                }
+            DownstreamState::Http1(http) if http.paused => {
+                http.paused = false;
+                down.resume = true;
+                self.run_soon(downstream);
             }
             DownstreamState::Http2(_) => self.resume_http2(downstream, stream),
             _ => {}
