@@ -1,0 +1,116 @@
+//! Reads HTTP/2 connections from standard input and writes what the codec made of them, one JSON array a line.
+//!
+//! It is the codec's side of the comparison with other implementations (`tests/differential/http2`). A connection is:
+//! one byte for the role (0 server; else client with one request open: 1 GET, 2 HEAD, 3 CONNECT), a count of pieces,
+//! and the pieces with their lengths; numbers are 32 bits, big-endian. Bytes appear in the JSON as the characters
+//! U+0000 to U+00FF.
+
+use std::io::{self, Read, Write};
+
+use meshloom_wire::http2::{Config, ResetBy, Role};
+use serde_json::{Value, json};
+
+mod driver;
+
+use driver::{Event, Field, Line, Session};
+
+fn main() -> io::Result<()> {
+    let mut input = io::stdin().lock();
+    let mut output = io::stdout().lock();
+    while let Some(role) = read_byte(&mut input)? {
+        let events = run(role, &mut input)?;
+        writeln!(output, "{}", Value::Array(events))?;
+        output.flush()?;
+    }
+    Ok(())
+}
+
+fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
+    let mut session = match role {
+        0 => Session::new(Role::Server, Config::default()),
+        _ => Session::new(Role::Client, Config::default()),
+    };
+    match role {
+        0 => None,
+        1 => session.ask(b"GET", true),
+        2 => session.ask(b"HEAD", true),
+        _ => session.ask(b"CONNECT", false),
+    };
+    for _ in 0..read_number(input)? {
+        let mut piece = vec![0; read_number(input)? as usize];
+        input.read_exact(&mut piece)?;
+        session.feed(&piece);
+    }
+    Ok(session.events.iter().map(to_json).collect())
+}
+
+fn to_json(event: &Event) -> Value {
+    match event {
+        Event::Request { stream, line, fields, end } => json!({
+            "type": "request",
+            "stream": stream,
+            "line": to_json_line(line),
+            "fields": pairs(fields),
+            "end": end,
+        }),
+        Event::Response { stream, status, fields, end } => json!({
+            "type": "response",
+            "stream": stream,
+            "status": status,
+            "fields": pairs(fields),
+            "end": end,
+        }),
+        Event::HeadTooLarge { stream, end } => json!({"type": "too-large", "stream": stream, "end": end}),
+        Event::Data { stream, bytes, end } => {
+            json!({"type": "data", "stream": stream, "bytes": text(bytes), "end": end})
+        }
+        Event::Trailers { stream, section } => {
+            json!({"type": "trailers", "stream": stream, "section": text(section)})
+        }
+        Event::Reset { stream, code, by } => json!({
+            "type": "reset",
+            "stream": stream,
+            "code": code.0,
+            "fault": match by {
+                ResetBy::Peer => None,
+                ResetBy::Fault(fault) => Some(format!("{fault:?}")),
+            },
+        }),
+        Event::Goaway { last, code } => json!({"type": "goaway", "last": last, "code": code.0}),
+        Event::Settings => json!({"type": "settings"}),
+        Event::Pong(payload) => json!({"type": "pong", "bytes": text(payload)}),
+        Event::WindowOpened { stream } => json!({"type": "window", "stream": stream}),
+        Event::Fault(fault) => {
+            json!({"type": "fault", "kind": format!("{fault:?}"), "code": fault.code().0})
+        }
+    }
+}
+
+fn to_json_line(line: &Line) -> Value {
+    json!({
+        "method": text(&line.method),
+        "scheme": if line.https { "https" } else { "http" },
+        "authority": text(&line.authority),
+        "path": text(&line.path),
+        "protocol": line.protocol.as_deref().map(text),
+    })
+}
+
+fn pairs(fields: &[Field]) -> Vec<[String; 2]> {
+    fields.iter().map(|(name, value)| [text(name), text(value)]).collect()
+}
+
+fn text(bytes: &[u8]) -> String {
+    bytes.iter().copied().map(char::from).collect()
+}
+
+fn read_byte(input: &mut impl Read) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    Ok((input.read(&mut byte)? == 1).then_some(byte[0]))
+}
+
+fn read_number(input: &mut impl Read) -> io::Result<u32> {
+    let mut bytes = [0; 4];
+    input.read_exact(&mut bytes)?;
+    Ok(u32::from_be_bytes(bytes))
+}
