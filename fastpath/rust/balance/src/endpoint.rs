@@ -1,5 +1,7 @@
 //! Endpoints as the balancer sees them.
 
+use std::time::Instant;
+
 /// Index into the endpoint list that a [`crate::Balancer`] was made from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EndpointIndex(u32);
@@ -16,7 +18,7 @@ impl EndpointIndex {
     }
 }
 
-/// What the control plane, or active health checking, says of an endpoint.
+/// What is known of an endpoint: from the control plane alone, or everything taken together.
 ///
 /// Envoy's UNKNOWN is `Healthy`; its UNHEALTHY, DRAINING and TIMEOUT are `Unhealthy`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +31,19 @@ pub enum Health {
     Unhealthy,
 }
 
+/// What active health checks say of an endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Verdict {
+    /// It passes, or nobody checks it.
+    #[default]
+    Passed,
+    /// It passes and calls itself degraded.
+    Degraded,
+    Failed,
+    /// Not checked yet, and not to count among the endpoints until it is.
+    Pending,
+}
+
 /// One endpoint, without what the balancer need not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EndpointView {
@@ -39,11 +54,45 @@ pub struct EndpointView {
     pub priority: u32,
     /// Index into the locality list; read only where localities are weighted.
     pub locality: u32,
+    pub verdict: Verdict,
+    /// Left out for a while by outlier detection.
+    pub ejected: bool,
+    /// Since when it may be used: a slow start is counted from here. `None` is for ever.
+    pub since: Option<Instant>,
 }
 
 impl Default for EndpointView {
     fn default() -> Self {
-        Self { weight: 1, health: Health::Healthy, priority: 0, locality: 0 }
+        Self {
+            weight: 1,
+            health: Health::Healthy,
+            priority: 0,
+            locality: 0,
+            verdict: Verdict::Passed,
+            ejected: false,
+            since: None,
+        }
+    }
+}
+
+impl EndpointView {
+    /// Control plane, health checks and outlier detection taken together: the worst of them holds.
+    #[must_use]
+    pub fn standing(&self) -> Health {
+        let failed = matches!(self.verdict, Verdict::Failed | Verdict::Pending);
+        if self.ejected || failed || self.health == Health::Unhealthy {
+            Health::Unhealthy
+        } else if self.verdict == Verdict::Degraded {
+            Health::Degraded
+        } else {
+            self.health
+        }
+    }
+
+    /// Whether it counts among the endpoints of its priority at all.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.verdict != Verdict::Pending
     }
 }
 

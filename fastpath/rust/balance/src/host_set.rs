@@ -1,6 +1,10 @@
 //! One set of eligible endpoints and its rotation.
 
+use std::time::Instant;
+
+use crate::balancer::BalancerSettings;
 use crate::edf::Edf;
+use crate::slow_start::Warming;
 use crate::{EndpointIndex, EndpointView, Policy, Random};
 
 /// Members that may all be picked, by one policy.
@@ -8,12 +12,15 @@ use crate::{EndpointIndex, EndpointView, Policy, Random};
 pub(crate) struct HostSet {
     members: Vec<Member>,
     rotation: Rotation,
+    /// Takes the place of the rotation while a member starts slowly.
+    warming: Option<Warming>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Member {
     endpoint: EndpointIndex,
     weight: f64,
+    since: Option<Instant>,
 }
 
 #[derive(Clone, Debug)]
@@ -30,16 +37,17 @@ impl HostSet {
     pub(crate) fn new(
         members: impl Iterator<Item = EndpointIndex>,
         endpoints: &[EndpointView],
-        policy: Policy,
+        settings: &BalancerSettings,
         random: &mut impl Random,
     ) -> Self {
-        let weight =
-            |endpoint: EndpointIndex| endpoints.get(endpoint.get()).map_or(1, |view| view.weight.max(1));
-        let members: Vec<Member> =
-            members.map(|endpoint| Member { endpoint, weight: f64::from(weight(endpoint)) }).collect();
+        let member = |endpoint: EndpointIndex| {
+            let view = endpoints.get(endpoint.get()).copied().unwrap_or_default();
+            Member { endpoint, weight: f64::from(view.weight.max(1)), since: view.since }
+        };
+        let members: Vec<Member> = members.map(member).collect();
         let is_even =
             members.iter().zip(members.iter().skip(1)).all(|(one, other)| one.weight == other.weight);
-        let rotation = match policy {
+        let rotation = match settings.policy {
             Policy::Random => Rotation::Choices { count: 1 },
             Policy::LeastRequest { choices } if is_even => {
                 Rotation::Choices { count: choices.max(2) as usize }
@@ -48,7 +56,9 @@ impl HostSet {
             Policy::RoundRobin => Rotation::schedule(&members, false, random),
             Policy::LeastRequest { .. } => Rotation::schedule(&members, true, random),
         };
-        Self { members, rotation }
+        let slow = settings.slow_start.filter(|_| settings.policy != Policy::Random);
+        let warming = slow.and_then(|start| Warming::new(start, members.iter().map(|member| member.since)));
+        Self { members, rotation, warming }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -58,9 +68,16 @@ impl HostSet {
     /// The next endpoint; `active` tells how many requests one has in flight.
     pub(crate) fn pick(
         &mut self,
+        now: Instant,
         random: &mut impl Random,
         active: impl Fn(EndpointIndex) -> u32,
     ) -> Option<EndpointIndex> {
+        if self.warming.as_ref().is_some_and(|warming| warming.until <= now) {
+            self.warming = None;
+        }
+        if self.warming.is_some() {
+            return self.pick_warming(now, active);
+        }
         let members = &self.members;
         match &mut self.rotation {
             Rotation::Turn { next } => {
@@ -83,6 +100,24 @@ impl HostSet {
                 )
             }
         }
+    }
+}
+
+impl HostSet {
+    fn pick_warming(&mut self, now: Instant, active: impl Fn(EndpointIndex) -> u32) -> Option<EndpointIndex> {
+        let Self { members, rotation, warming } = self;
+        let warming = warming.as_mut()?;
+        // Least request weighs by load, whether the weights are even or not.
+        let by_load = matches!(rotation, Rotation::Choices { .. } | Rotation::Schedule { by_load: true, .. });
+        let start = warming.start;
+        let weight = |item: u32| {
+            members.get(item as usize).map_or(1.0, |member| {
+                let load = if by_load { f64::from(active(member.endpoint)) + 1.0 } else { 1.0 };
+                member.weight * member.since.map_or(1.0, |since| start.factor(since, now)) / load
+            })
+        };
+        let chosen = warming.pick(members.len(), weight)?;
+        members.get(chosen).map(|member| member.endpoint)
     }
 }
 

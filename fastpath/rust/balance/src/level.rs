@@ -1,5 +1,7 @@
 //! One priority: its endpoints by health, and its weighted localities.
 
+use std::time::Instant;
+
 use crate::balancer::BalancerSettings;
 use crate::edf::Edf;
 use crate::endpoint::LocalityView;
@@ -19,6 +21,8 @@ pub(crate) struct Source<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct Level {
     all: HostSet,
+    /// Members of `all` that do not count yet.
+    pending: usize,
     healthy: Eligible,
     degraded: Eligible,
 }
@@ -41,43 +45,55 @@ pub(crate) enum Tier {
 
 impl Level {
     pub(crate) fn new(source: &Source<'_>, priority: u32, random: &mut impl Random) -> Self {
-        let all = members(source, move |index| source.priority(index) == priority);
+        let here = |index: EndpointIndex| source.priority(index) == priority;
+        let counts =
+            |index: EndpointIndex| source.endpoints.get(index.get()).is_some_and(EndpointView::counts);
         Self {
-            all: HostSet::new(all, source.endpoints, source.settings.policy, random),
+            all: HostSet::new(members(source, here), source.endpoints, &source.settings, random),
+            pending: members(source, |index| here(index) && !counts(index)).count(),
             healthy: Eligible::new(source, priority, Health::Healthy, random),
             degraded: Eligible::new(source, priority, Health::Degraded, random),
         }
     }
 
     pub(crate) fn counts(&self) -> Counts {
-        Counts { all: self.all.len(), healthy: self.healthy.len(), degraded: self.degraded.len() }
+        Counts {
+            all: self.all.len() - self.pending,
+            healthy: self.healthy.len(),
+            degraded: self.degraded.len(),
+        }
     }
 
     pub(crate) fn pick(
         &mut self,
         tier: Tier,
+        now: Instant,
         random: &mut impl Random,
         active: impl Fn(EndpointIndex) -> u32,
     ) -> Option<EndpointIndex> {
         match tier {
-            Tier::All => self.all.pick(random, active),
-            Tier::Healthy => self.healthy.pick(random, active),
-            Tier::Degraded => self.degraded.pick(random, active),
+            Tier::All => self.all.pick(now, random, active),
+            Tier::Healthy => self.healthy.pick(now, random, active),
+            Tier::Degraded => self.degraded.pick(now, random, active),
         }
     }
 }
 
 impl Eligible {
     fn new(source: &Source<'_>, priority: u32, health: Health, random: &mut impl Random) -> Self {
-        let policy = source.settings.policy;
         let fits = |index| source.priority(index) == priority && source.health(index) == health;
         if !source.settings.weighted_localities {
-            return Self::Flat(HostSet::new(members(source, fits), source.endpoints, policy, random));
+            return Self::Flat(HostSet::new(
+                members(source, fits),
+                source.endpoints,
+                &source.settings,
+                random,
+            ));
         }
         let sets: Vec<HostSet> = (0..source.localities.len())
             .map(|locality| {
                 let here = members(source, |index| fits(index) && source.locality(index) == locality);
-                HostSet::new(here, source.endpoints, policy, random)
+                HostSet::new(here, source.endpoints, &source.settings, random)
             })
             .collect();
         let weights: Vec<f64> = sets
@@ -85,6 +101,15 @@ impl Eligible {
             .enumerate()
             .map(|(locality, set)| source.effective_weight(locality, priority, set.len()))
             .collect();
+        // Where no locality has a weight, weights say nothing.
+        if weights.iter().all(|weight| *weight <= 0.0) {
+            return Self::Flat(HostSet::new(
+                members(source, fits),
+                source.endpoints,
+                &source.settings,
+                random,
+            ));
+        }
         Self::ByLocality { edf: Edf::new(weights.iter().copied()), weights, sets }
     }
 
@@ -97,14 +122,15 @@ impl Eligible {
 
     fn pick(
         &mut self,
+        now: Instant,
         random: &mut impl Random,
         active: impl Fn(EndpointIndex) -> u32,
     ) -> Option<EndpointIndex> {
         match self {
-            Self::Flat(set) => set.pick(random, active),
+            Self::Flat(set) => set.pick(now, random, active),
             Self::ByLocality { edf, weights, sets } => {
                 let locality = edf.pick(|item| weights.get(item as usize).copied().unwrap_or_default())?;
-                sets.get_mut(locality as usize)?.pick(random, active)
+                sets.get_mut(locality as usize)?.pick(now, random, active)
             }
         }
     }

@@ -29,11 +29,16 @@ mod outlier;
 mod priority;
 mod random;
 mod retry;
+mod slow_start;
 
 pub use backoff::Backoff;
 pub use balancer::{Balancer, BalancerSettings, Policy};
 pub use breaker::{Breakers, Overflow, Resource, RetryBudget, Thresholds};
-pub use endpoint::{EndpointIndex, EndpointView, Health, LocalityView};
-pub use outlier::{Detector, Ejection, Outcome, OutlierDetector, OutlierSettings, Rule};
+pub use endpoint::{EndpointIndex, EndpointView, Health, LocalityView, Verdict};
+pub use outlier::{
+    Detector, Ejection, FailurePercentage, Outcome, OutlierDetector, OutlierSettings, Rule, SuccessRate,
+    Swept,
+};
 pub use random::{Random, SplitMix};
 pub use retry::{Failure, RetryConditions, RetryPolicy, UnknownCondition};
+pub use slow_start::SlowStart;

@@ -8,10 +8,15 @@
 //! ```
 //!
 //! Errors are counted per endpoint and per detector; a success resets the count. An ejection makes the next one longer,
-//! and each sweep that finds the endpoint in rotation makes it shorter again. All of this is Envoy's, whose detectors
-//! by success rate and failure percentage are not here; Istio turns them off.
+//! and each sweep that finds the endpoint in rotation makes it shorter again. A sweep also looks at what share of the
+//! requests since the last one succeeded, and ejects who is far worse than the others ([`rates`]). All of this is Envoy's.
+
+mod rates;
 
 use std::time::{Duration, Instant};
+
+pub use rates::{FailurePercentage, SuccessRate};
+use rates::{Rates, Tally};
 
 use crate::{EndpointIndex, Random};
 
@@ -38,6 +43,8 @@ pub struct OutlierSettings {
     pub max_ejection_percent: u8,
     /// Ejects one endpoint even when the percentage forbids it.
     pub always_eject_one: bool,
+    pub success_rate: SuccessRate,
+    pub failure_percentage: FailurePercentage,
 }
 
 /// When one detector ejects.
@@ -62,6 +69,8 @@ impl Default for OutlierSettings {
             ejection_jitter: Duration::ZERO,
             max_ejection_percent: 10,
             always_eject_one: false,
+            success_rate: SuccessRate::default(),
+            failure_percentage: FailurePercentage::default(),
         }
     }
 }
@@ -85,6 +94,10 @@ pub enum Detector {
     Consecutive5xx,
     ConsecutiveGatewayFailure,
     ConsecutiveLocalOriginFailure,
+    SuccessRate,
+    LocalOriginSuccessRate,
+    FailurePercentage,
+    LocalOriginFailurePercentage,
 }
 
 /// What came of a detection.
@@ -107,6 +120,15 @@ impl Ejection {
     }
 }
 
+/// What came of a sweep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Endpoints whose time is over.
+    pub back: Vec<EndpointIndex>,
+    /// What the detectors that look at all requests since the last sweep say.
+    pub ejections: Vec<(EndpointIndex, Ejection)>,
+}
+
 /// Watches the endpoints of one list.
 #[derive(Clone, Debug)]
 pub struct OutlierDetector {
@@ -121,6 +143,9 @@ struct Host {
     server_errors: u32,
     gateway_errors: u32,
     local_errors: u32,
+    /// Requests since the last sweep, and those of our own side's failures where these are told apart.
+    answers: Tally,
+    local: Tally,
     /// Set while it is out of the rotation.
     ejected_at: Option<Instant>,
     /// What the jitter came to for the ejection under way.
@@ -185,10 +210,10 @@ impl OutlierDetector {
         Some(self.judge(endpoint, detector, rule, now, random))
     }
 
-    /// Lets endpoints back in whose time is over, and lets the others' record fade. Gives those that return.
-    pub fn sweep(&mut self, now: Instant) -> Vec<EndpointIndex> {
+    /// Lets endpoints back in whose time is over, lets the others' record fade, and compares their success rates.
+    pub fn sweep(&mut self, now: Instant, random: &mut impl Random) -> Swept {
         if now < self.next_sweep {
-            return Vec::new();
+            return Swept::default();
         }
         self.next_sweep = now + self.settings.interval;
         let settings = self.settings;
@@ -198,7 +223,30 @@ impl OutlierDetector {
             .filter_map(|(index, host)| host.returns(now, &settings).then_some(index))
             .collect();
         self.ejected -= back.len();
-        back
+        let ejections = self.compare(now, random);
+        Swept { back, ejections }
+    }
+
+    /// Judges by what has come since the last sweep, and starts to count anew.
+    fn compare(&mut self, now: Instant, random: &mut impl Random) -> Vec<(EndpointIndex, Ejection)> {
+        let of = |tally: fn(&Host) -> Tally| {
+            let rates = self.hosts.iter().enumerate().filter(|(_, host)| host.ejected_at.is_none());
+            let rates = rates.filter_map(|(nth, host)| Some((index(nth), tally(host).rate()?)));
+            Rates { endpoints: self.hosts.len(), rates: rates.collect() }
+        };
+        let mut found = of(|host| host.answers).outliers(&self.settings, false);
+        if self.settings.split_local_origin {
+            found.extend(of(|host| host.local).outliers(&self.settings, true));
+        }
+        for host in &mut self.hosts {
+            (host.answers, host.local) = (Tally::default(), Tally::default());
+        }
+        let judged = found.into_iter().filter_map(|(endpoint, detector, rule)| {
+            // Who is out by one detector needs no other.
+            let out = self.is_ejected(endpoint);
+            (!out).then(|| (endpoint, self.judge(endpoint, detector, rule, now, random)))
+        });
+        judged.collect()
     }
 
     fn judge(
@@ -230,6 +278,7 @@ impl OutlierDetector {
 impl Host {
     /// Counts an outcome; gives the detector whose threshold it reached.
     fn note(&mut self, outcome: Outcome, settings: &OutlierSettings) -> Option<(Detector, Rule)> {
+        self.tally(outcome, settings.split_local_origin);
         match (outcome, settings.split_local_origin) {
             (Outcome::Status(status), _) => self.note_status(status, settings),
             (Outcome::ConnectFailed, false) => self.note_status(503, settings),
@@ -244,6 +293,15 @@ impl Host {
                 reached(&mut self.local_errors, rule)
                     .then_some((Detector::ConsecutiveLocalOriginFailure, rule))
             }
+        }
+    }
+
+    fn tally(&mut self, outcome: Outcome, split: bool) {
+        match (outcome, split) {
+            (Outcome::Status(status), _) => self.answers.add(!(500..=599).contains(&status)),
+            (Outcome::ConnectFailed | Outcome::TimedOut, false) => self.answers.add(false),
+            (Outcome::Connected, false) => {}
+            (outcome, true) => self.local.add(outcome == Outcome::Connected),
         }
     }
 
@@ -301,6 +359,10 @@ impl OutlierSettings {
     fn longest(&self) -> Duration {
         self.max_ejection_time.max(self.base_ejection_time)
     }
+}
+
+fn index(nth: usize) -> EndpointIndex {
+    EndpointIndex::new(u32::try_from(nth).unwrap_or(u32::MAX))
 }
 
 /// Counts one more error; true, and starts over, when that reaches the threshold.

@@ -1,3 +1,5 @@
+use std::time::Instant;
+
 use super::{Balancer, BalancerSettings, Policy};
 use crate::{EndpointIndex, EndpointView, Health, LocalityView, SplitMix};
 
@@ -17,7 +19,7 @@ fn shares(settings: BalancerSettings, endpoints: Vec<EndpointView>, picks: usize
     let mut counts = vec![0; endpoints.len()];
     let mut balancer = Balancer::new(settings, endpoints, vec![], &mut random);
     for _ in 0..picks {
-        if let Some(endpoint) = balancer.pick(&mut random, |_| 0) {
+        if let Some(endpoint) = balancer.pick(Instant::now(), &mut random, |_| 0) {
             counts[endpoint.get()] += 1;
         }
     }
@@ -57,7 +59,8 @@ fn least_request_prefers_the_idle_of_two() {
     let mut random = SplitMix::new(3);
     let mut balancer = Balancer::new(with(LEAST_REQUEST), weighted(&[1, 1, 1, 1]), vec![], &mut random);
     let busy = EndpointIndex::new(2);
-    let picks = (0..16_000).filter_map(|_| balancer.pick(&mut random, |e| u32::from(e == busy)));
+    let picks =
+        (0..16_000).filter_map(|_| balancer.pick(Instant::now(), &mut random, |e| u32::from(e == busy)));
     // The busy one is chosen only when both draws hit it: one in sixteen.
     let on_busy = picks.filter(|endpoint| *endpoint == busy).count();
     assert!((900..1100).contains(&on_busy), "{on_busy}");
@@ -68,7 +71,8 @@ fn weighted_least_request_divides_weight_by_load() {
     let mut random = SplitMix::new(3);
     let mut balancer = Balancer::new(with(LEAST_REQUEST), weighted(&[3, 1]), vec![], &mut random);
     // Weight 3 with two in flight is worth as much as weight 1 with none.
-    let picks = (0..10_000).filter_map(|_| balancer.pick(&mut random, |e| if e.get() == 0 { 2 } else { 0 }));
+    let picks = (0..10_000)
+        .filter_map(|_| balancer.pick(Instant::now(), &mut random, |e| if e.get() == 0 { 2 } else { 0 }));
     assert_near(&[picks.filter(|endpoint| endpoint.get() == 0).count()], &[5_000]);
 }
 
@@ -97,9 +101,12 @@ fn an_ejected_endpoint_leaves_at_once_and_comes_back() {
     let out = EndpointIndex::new(1);
     balancer.set_ejected(out, true, &mut random);
     assert_eq!(balancer.available(), 2);
-    assert!((0..20).all(|_| balancer.pick(&mut random, |_| 0) != Some(out)));
+    assert!((0..20).all(|_| balancer.pick(Instant::now(), &mut random, |_| 0) != Some(out)));
     balancer.set_ejected(out, false, &mut random);
-    assert_eq!((0..30).filter(|_| balancer.pick(&mut random, |_| 0) == Some(out)).count(), 10);
+    assert_eq!(
+        (0..30).filter(|_| balancer.pick(Instant::now(), &mut random, |_| 0) == Some(out)).count(),
+        10
+    );
 }
 
 #[test]
@@ -107,11 +114,13 @@ fn a_retry_goes_elsewhere_if_there_is_an_elsewhere() {
     let mut random = SplitMix::new(5);
     let mut balancer = Balancer::new(with(Policy::RoundRobin), weighted(&[1, 1]), vec![], &mut random);
     let tried = [EndpointIndex::new(0)];
-    assert!(
-        (0..50).all(|_| balancer.pick_another(&mut random, |_| 0, &tried, 5) == Some(EndpointIndex::new(1)))
-    );
+    assert!((0..50).all(|_| balancer.pick_another(Instant::now(), &mut random, |_| 0, &tried, 5)
+        == Some(EndpointIndex::new(1))));
     balancer.set_ejected(EndpointIndex::new(1), true, &mut random);
-    assert_eq!(balancer.pick_another(&mut random, |_| 0, &tried, 5), Some(EndpointIndex::new(0)));
+    assert_eq!(
+        balancer.pick_another(Instant::now(), &mut random, |_| 0, &tried, 5),
+        Some(EndpointIndex::new(0))
+    );
 }
 
 #[test]
@@ -136,7 +145,10 @@ fn localities_share_by_weight_and_lose_what_over_provisioning_cannot_cover() {
     let count_first = |endpoints: Vec<EndpointView>| {
         let mut random = SplitMix::new(9);
         let mut balancer = Balancer::new(settings, endpoints, localities.clone(), &mut random);
-        (0..8_000).filter_map(|_| balancer.pick(&mut random, |_| 0)).filter(|e| e.get() < 4).count()
+        (0..8_000)
+            .filter_map(|_| balancer.pick(Instant::now(), &mut random, |_| 0))
+            .filter(|e| e.get() < 4)
+            .count()
     };
     assert_near(&[count_first(endpoints.clone()), 6_000], &[2_000, 6_000]);
     // Half of the heavy one: 3 * 1.4 * 0.5 = 2.1 against 1.
@@ -152,7 +164,7 @@ proptest::proptest! {
         let mut balancer = Balancer::new(with(Policy::RoundRobin), weighted(&vec![1; size]), vec![], &mut random);
         let mut counts = vec![0; size];
         for _ in 0..size * rounds {
-            counts[balancer.pick(&mut random, |_| 0).unwrap().get()] += 1;
+            counts[balancer.pick(Instant::now(), &mut random, |_| 0).unwrap().get()] += 1;
         }
         proptest::prop_assert!(counts.iter().all(|count| *count == rounds), "{:?}", counts);
     }
@@ -164,7 +176,7 @@ proptest::proptest! {
         let total: u32 = weights.iter().sum();
         let mut counts = vec![0u32; weights.len()];
         for _ in 0..total * 10 {
-            counts[balancer.pick(&mut random, |_| 0).unwrap().get()] += 1;
+            counts[balancer.pick(Instant::now(), &mut random, |_| 0).unwrap().get()] += 1;
         }
         for (count, weight) in counts.iter().zip(&weights) {
             proptest::prop_assert!(count.abs_diff(weight * 10) <= 2, "{:?} for {:?}", counts, weights);

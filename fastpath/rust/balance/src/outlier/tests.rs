@@ -30,7 +30,7 @@ impl Bench {
 
     fn after(&mut self, seconds: u64) -> Vec<EndpointIndex> {
         self.now += Duration::from_secs(seconds);
-        self.detector.sweep(self.now)
+        self.detector.sweep(self.now, &mut self.random).back
     }
 }
 
