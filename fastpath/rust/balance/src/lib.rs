@@ -7,6 +7,7 @@
 //! | module | decides |
 //! |---|---|
 //! | [`Balancer`] | which endpoint: priority, panic, locality, then round robin, least request or random |
+//! | [`SubsetBalancer`] | the same among the endpoints that have the labels which a route asks for |
 //! | [`OutlierDetector`] | which endpoints leave the rotation for a while, from the outcomes of requests |
 //! | [`Breakers`] | whether a connection, a request or a retry may be started |
 //! | [`RetryPolicy`], [`Backoff`] | whether a failed attempt is repeated, and how long to wait before it |
@@ -30,6 +31,7 @@ mod priority;
 mod random;
 mod retry;
 mod slow_start;
+mod subset;
 
 pub use backoff::Backoff;
 pub use balancer::{Balancer, BalancerSettings, Policy};
@@ -42,3 +44,6 @@ pub use outlier::{
 pub use random::{Random, SplitMix};
 pub use retry::{Failure, RetryConditions, RetryPolicy, UnknownCondition};
 pub use slow_start::SlowStart;
+pub use subset::{
+    Chosen, Criteria, Fallback, Labels, Selector, SelectorFallback, SubsetBalancer, SubsetSettings,
+};

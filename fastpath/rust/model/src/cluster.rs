@@ -4,9 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, Endpoints};
+use crate::health::HealthCheck;
 use crate::http2::Http2Options;
 use crate::ids::{AssignmentIndex, ClusterName};
+use crate::matcher::HeaderName;
 use crate::route::ResourcePriority;
+use crate::subset::Subsets;
 use crate::tls::UpstreamTls;
 
 /// A set of endpoints and how we speak with them.
@@ -30,6 +33,16 @@ pub struct Cluster {
     pub outlier: Option<OutlierDetection>,
     /// When fewer than this percentage of endpoints are healthy, all are used (50 unless set; 0 is never).
     pub panic_threshold_percent: f64,
+    /// Localities share the load by their weights.
+    pub weighted_localities: bool,
+    /// How endpoints that are new, or healthy again, get their share.
+    pub slow_start: Option<SlowStart>,
+    /// How it is divided by labels.
+    pub subsets: Option<Arc<Subsets>>,
+    /// How its endpoints are checked.
+    pub health: Option<Arc<HealthCheck>>,
+    /// What follows from checks.
+    pub health_effects: HealthEffects,
     /// How bytes travel, where no match below says otherwise.
     pub transport: UpstreamTransport,
     /// How bytes travel to endpoints with these labels; the first that fits.
@@ -59,7 +72,18 @@ pub enum EndpointSource {
         refresh: Duration,
     },
     /// Wherever the connection was going before it was redirected to us.
-    OriginalDestination,
+    OriginalDestination(OriginalDestination),
+}
+
+/// How an original destination is found, and kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OriginalDestination {
+    /// A request header that names it, before the connection does.
+    pub header: Option<HeaderName>,
+    /// In the place of its port.
+    pub port: Option<u16>,
+    /// One that was not used for so long is forgotten (5 s unless set).
+    pub cleanup: Duration,
 }
 
 /// A host name to resolve.
@@ -82,6 +106,28 @@ pub enum LoadBalance {
     Random,
     /// Wherever the connection was going.
     OriginalDestination,
+}
+
+/// How endpoints that are new, or healthy again, get their share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowStart {
+    /// How long it takes.
+    pub window: Duration,
+    /// 1 (unless set) is a straight line, more gives more at the beginning.
+    pub aggression: f64,
+    /// Their share is never less than this percentage of their weight (10 unless set).
+    pub least_percent: f64,
+}
+
+/// What follows from health checks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HealthEffects {
+    /// Endpoints that were not checked yet do not count at all, not even as unhealthy.
+    pub ignore_unchecked: bool,
+    /// An endpoint that is removed is gone even while it passes its checks.
+    pub remove_at_once: bool,
+    /// Connections to an endpoint that becomes unhealthy are closed.
+    pub close_connections: bool,
 }
 
 /// Limits by priority.
@@ -164,6 +210,34 @@ pub struct OutlierDetection {
     pub enforcing: OutlierEnforcing,
     /// One is always allowed out, whatever the percentage.
     pub always_eject_one: bool,
+    /// Ejection of who fails far more often than the others.
+    pub success_rate: SuccessRate,
+    /// Ejection of who fails more often than is allowed.
+    pub failure_percentage: FailurePercentage,
+    /// A health check that passes lets an endpoint back in at once.
+    pub uneject_on_passed_check: bool,
+}
+
+/// Ejection of who fails far more often than the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SuccessRate {
+    /// Endpoints with enough requests that are needed to compare (5).
+    pub minimum_hosts: u32,
+    /// Requests in an interval that are enough (100).
+    pub request_volume: u32,
+    /// Distance from the mean in thousandths of the standard deviation (1900).
+    pub stdev_factor: u32,
+}
+
+/// Ejection of who fails more often than is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailurePercentage {
+    /// From this percentage of failures on (85).
+    pub threshold: u32,
+    /// Endpoints with enough requests that are needed (5).
+    pub minimum_hosts: u32,
+    /// Requests in an interval that are enough (50).
+    pub request_volume: u32,
 }
 
 /// Share of detections that are acted on, in percent.
@@ -175,6 +249,14 @@ pub struct OutlierEnforcing {
     pub consecutive_gateway: u32,
     /// Local failures in a row.
     pub consecutive_local: u32,
+    /// Success rate (100).
+    pub success_rate: u32,
+    /// Success rate of our own side (100).
+    pub success_rate_local: u32,
+    /// Failure percentage (0).
+    pub failure_percentage: u32,
+    /// Failure percentage of our own side (0).
+    pub failure_percentage_local: u32,
 }
 
 /// How bytes travel between us and an upstream.
@@ -201,12 +283,27 @@ impl Cluster {
     /// How bytes travel to an endpoint. The position tells apart connections that may not be mixed: it is `None` for
     /// the cluster's own transport.
     pub fn transport_to(&self, endpoint: &Endpoint) -> (Option<usize>, &UpstreamTransport) {
-        let fits =
-            |candidate: &TransportMatch| candidate.labels.iter().all(|label| endpoint.labels.contains(label));
-        match self.transport_matches.iter().enumerate().find(|(_, candidate)| fits(candidate)) {
-            Some((position, chosen)) => (Some(position), &chosen.transport),
+        let own = self.match_by(&endpoint.labels);
+        match own.or_else(|| self.match_by(&endpoint.locality_labels)) {
+            Some((position, transport)) => (Some(position), transport),
             None => (None, &self.transport),
         }
+    }
+
+    /// How bytes travel for a health check, whose own labels go before the endpoint's.
+    pub fn transport_for_check(&self, endpoint: &Endpoint) -> (Option<usize>, &UpstreamTransport) {
+        let labels = self.health.as_ref().and_then(|check| check.transport_labels.as_deref());
+        match labels.and_then(|labels| self.match_by(labels)) {
+            Some((position, transport)) => (Some(position), transport),
+            None if labels.is_some() => (None, &self.transport),
+            None => self.transport_to(endpoint),
+        }
+    }
+
+    fn match_by(&self, labels: &[(Arc<str>, Arc<str>)]) -> Option<(usize, &UpstreamTransport)> {
+        let fits = |candidate: &TransportMatch| candidate.labels.iter().all(|label| labels.contains(label));
+        let found = self.transport_matches.iter().enumerate().find(|(_, candidate)| fits(candidate));
+        found.map(|(position, chosen)| (position, &chosen.transport))
     }
 
     /// The name under which statistics are kept.

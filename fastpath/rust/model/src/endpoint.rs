@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::health::EndpointCheck;
 
 /// The endpoints of a cluster, as one update gave them. Replaced whole.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,8 +55,25 @@ pub struct Endpoint {
     pub locality: u32,
     /// Labels that choose the transport (`filter_metadata["envoy.transport_socket_match"]`).
     pub labels: Box<[(Arc<str>, Arc<str>)]>,
+    /// The same labels of its locality: they choose where its own choose nothing.
+    pub locality_labels: Arc<[(Arc<str>, Arc<str>)]>,
+    /// Labels that put it into subsets (`filter_metadata["envoy.lb"]`).
+    pub subset_labels: Box<[SubsetLabel]>,
+    /// What it says of its health checks.
+    pub check: Option<Arc<EndpointCheck>>,
     /// Who it is: `workload;namespace;canonical name;canonical revision;cluster` (`filter_metadata.istio.workload`).
     pub workload: Option<Arc<str>>,
+}
+
+/// A label that puts an endpoint into subsets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubsetLabel {
+    /// Its key.
+    pub key: Arc<str>,
+    /// Its value as one text: equal values have equal texts.
+    pub value: Arc<str>,
+    /// Its items, where it is a list.
+    pub items: Option<Box<[Arc<str>]>>,
 }
 
 /// Whether an endpoint may be used.

@@ -50,7 +50,7 @@ impl Snapshot {
             EndpointSource::Assigned(index) | EndpointSource::Dns { assignment: index, .. } => {
                 self.assignments.get(*index)
             }
-            EndpointSource::OriginalDestination => None,
+            EndpointSource::OriginalDestination(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::config::route::v3 as proto;
 
 use super::context::Context;
@@ -12,6 +13,7 @@ use super::overrides::overrides;
 use super::parts::{choice, data, duration, limit};
 use super::path::{At, Invalid};
 use super::retry::retry_policy;
+use super::subset::metadata_match;
 use super::upgrade;
 use crate::filter::FilterOverrides;
 use crate::route::{
@@ -42,6 +44,7 @@ pub(super) fn forward(
     let proto::RouteAction {
         cluster_specifier,
         cluster_not_found_response_code,
+        metadata_match: metadata,
         prefix_rewrite,
         regex_rewrite,
         host_rewrite_specifier,
@@ -54,7 +57,8 @@ pub(super) fn forward(
     } = value;
     let own_retry = retry.map(|value| retry_policy(value, &at.field("retry_policy"), cx)).transpose()?;
     Ok(Forward {
-        target: target(cluster_specifier, around, at, cx)?,
+        target: target(cluster_specifier, metadata.as_ref(), around, at, cx)?,
+        metadata_match: metadata_match(metadata.as_ref(), None),
         cluster_not_found_status: match choice(
             cluster_not_found_response_code,
             &at.field("cluster_not_found_response_code"),
@@ -88,6 +92,7 @@ pub(super) fn resource_priority(value: i32, at: &At<'_>) -> Result<ResourcePrior
 
 fn target(
     value: Option<proto::route_action::ClusterSpecifier>,
+    metadata: Option<&core::Metadata>,
     around: &Around<'_>,
     at: &At<'_>,
     cx: &mut Context,
@@ -99,7 +104,7 @@ fn target(
             matching::header_name(&name, &at.field("cluster_header")).map(Target::Header)
         }
         Some(Specifier::WeightedClusters(value)) => {
-            weighted(value, around, &at.field("weighted_clusters"), cx).map(Target::Weighted)
+            weighted(value, metadata, around, &at.field("weighted_clusters"), cx).map(Target::Weighted)
         }
         None => Err(at.refuse("give cluster, cluster_header or weighted_clusters")),
     }
@@ -107,6 +112,7 @@ fn target(
 
 fn weighted(
     value: proto::WeightedCluster,
+    metadata: Option<&core::Metadata>,
     around: &Around<'_>,
     at: &At<'_>,
     cx: &mut Context,
@@ -115,7 +121,7 @@ fn weighted(
     let at_clusters = at.field("clusters");
     let mut entries = Vec::with_capacity(clusters.len());
     for (nth, cluster) in clusters.iter().enumerate() {
-        entries.push(weighted_cluster(cluster, around, &at_clusters.item(nth), cx)?);
+        entries.push(weighted_cluster(cluster, metadata, around, &at_clusters.item(nth), cx)?);
     }
     let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
     if total == 0 {
@@ -138,6 +144,7 @@ fn weighted(
 
 fn weighted_cluster(
     value: &proto::weighted_cluster::ClusterWeight,
+    metadata: Option<&core::Metadata>,
     around: &Around<'_>,
     at: &At<'_>,
     cx: &mut Context,
@@ -146,6 +153,7 @@ fn weighted_cluster(
         name,
         cluster_header,
         weight,
+        metadata_match: own_metadata,
         request_headers_to_add,
         request_headers_to_remove,
         response_headers_to_add,
@@ -169,6 +177,7 @@ fn weighted_cluster(
     let (request_headers, response_headers) = stack(&all, around.most_specific_wins);
     Ok(WeightedCluster {
         cluster,
+        metadata_match: metadata_match(metadata, own_metadata.as_ref()),
         weight: weight.unwrap_or(0),
         request_headers,
         response_headers,

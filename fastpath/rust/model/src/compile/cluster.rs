@@ -10,20 +10,26 @@ use meshloom_xds::envoy::config::endpoint::v3 as endpoint_proto;
 
 use super::context::Context;
 use super::endpoint::{endpoints, labels, text_in};
+use super::health::health_check;
 use super::http_upstream::{Options, http_upstream};
 use super::listener::DEFAULT_BUFFER;
+use super::matching::header_name;
 use super::outlier::{circuit_breakers, outlier_detection};
-use super::parts::{choice, extension, host_and_port, percent, positive, unpack, unsupported};
+use super::parts::{choice, duration, extension, host_and_port, percent, positive, unpack, unsupported};
 use super::path::{At, Invalid};
+use super::subset::subsets;
 use super::{tls, types};
 use crate::cluster::{
-    Cluster, DestinationService, DnsTarget, EndpointSource, LoadBalance, TcpKeepalive, TransportMatch,
-    UpstreamTransport,
+    Cluster, DestinationService, DnsTarget, EndpointSource, HealthEffects, LoadBalance, OriginalDestination,
+    SlowStart, TcpKeepalive, TransportMatch, UpstreamTransport,
 };
 use crate::ids::ClusterName;
+use crate::subset::Subsets;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DEFAULT_DNS_REFRESH: Duration = Duration::from_secs(5);
+const DEFAULT_CLEANUP: Duration = Duration::from_secs(5);
+const ORIGINAL_HEADER: &str = "x-envoy-original-dst-host";
 const DEFAULT_PANIC_PERCENT: f64 = 50.0;
 /// What Linux takes for `TCP_KEEPCNT`, and for `TCP_KEEPIDLE` and `TCP_KEEPINTVL`.
 const MAX_KEEPALIVE_PROBES: u32 = 127;
@@ -53,6 +59,11 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         transport_socket,
         metadata,
         upstream_connection_options,
+        close_connections_on_host_health_failure,
+        cleanup_interval: _,
+        health_checks,
+        ignore_health_on_host_removal,
+        lb_subset_config,
         lb_config,
     } = value;
     let options = Options {
@@ -62,7 +73,11 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         extension: protocol_extension(typed_extension_protocol_options, at)?,
         max_requests: max_requests_per_connection,
     };
-    let proto::cluster::CommonLbConfig { healthy_panic_threshold } = common_lb_config.unwrap_or_default();
+    let proto::cluster::CommonLbConfig {
+        healthy_panic_threshold,
+        ignore_new_hosts_until_first_hc,
+        locality_weighted_lb_config,
+    } = common_lb_config.unwrap_or_default();
     let (at_panic, at_options) = (at.field("common_lb_config"), at.field("upstream_connection_options"));
     let keepalive = upstream_connection_options.and_then(|options| options.tcp_keepalive);
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
@@ -70,6 +85,15 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
     let tls = matches!(transport, UpstreamTransport::Tls(_));
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
+        slow_start: slow_start(lb_config, at)?,
+        weighted_localities: locality_weighted_lb_config.is_some(),
+        subsets: subsets_of(lb_subset_config, &endpoints, at)?,
+        health: health_check(health_checks, &at.field("health_checks"), cx)?,
+        health_effects: HealthEffects {
+            ignore_unchecked: ignore_new_hosts_until_first_hc,
+            remove_at_once: ignore_health_on_host_removal,
+            close_connections: close_connections_on_host_health_failure,
+        },
         endpoints,
         name: ClusterName::try_from(name.as_str()).map_err(|error| at.field("name").refuse(error))?,
         alt_stat_name: (!alt_stat_name.is_empty()).then(|| alt_stat_name.into()),
@@ -99,7 +123,8 @@ fn endpoint_source(value: &proto::Cluster, at: &At<'_>, cx: &mut Context) -> Res
     let given = value.load_assignment.as_ref();
     match choice(value.r#type.unwrap_or(0), &at.field("type"))? {
         DiscoveryType::Static => {
-            let assignment = at_assignment.required(given)?.clone();
+            // Without endpoints it is a cluster that nobody answers for, as with Envoy.
+            let assignment = given.cloned().unwrap_or_default();
             Ok(EndpointSource::Static(Arc::new(endpoints(assignment, &at_assignment)?)))
         }
         DiscoveryType::Eds => {
@@ -120,9 +145,68 @@ fn endpoint_source(value: &proto::Cluster, at: &At<'_>, cx: &mut Context) -> Res
         }
         DiscoveryType::OriginalDst => match given {
             Some(_) => Err(at_assignment.refuse("a cluster of type ORIGINAL_DST has no endpoints")),
-            None => Ok(EndpointSource::OriginalDestination),
+            None => original_destination(value, at).map(EndpointSource::OriginalDestination),
         },
     }
+}
+
+fn original_destination(value: &proto::Cluster, at: &At<'_>) -> Result<OriginalDestination, Invalid> {
+    let config = match &value.lb_config {
+        Some(proto::cluster::LbConfig::OriginalDstLbConfig(config)) => config.clone(),
+        _ => Default::default(),
+    };
+    let proto::cluster::OriginalDstLbConfig { use_http_header, http_header_name, upstream_port_override } =
+        config;
+    let at_config = at.field("original_dst_lb_config");
+    let name = if http_header_name.is_empty() { ORIGINAL_HEADER } else { &http_header_name };
+    let header =
+        use_http_header.then(|| header_name(name, &at_config.field("http_header_name"))).transpose()?;
+    let port = upstream_port_override.map(u16::try_from).transpose();
+    Ok(OriginalDestination {
+        header,
+        port: port
+            .map_err(|_| at_config.field("upstream_port_override").refuse("a port is at most 65535"))?,
+        cleanup: positive(value.cleanup_interval, DEFAULT_CLEANUP, &at.field("cleanup_interval"))?,
+    })
+}
+
+fn subsets_of(
+    value: Option<proto::cluster::LbSubsetConfig>,
+    endpoints: &EndpointSource,
+    at: &At<'_>,
+) -> Result<Option<Arc<Subsets>>, Invalid> {
+    let at = at.field("lb_subset_config");
+    match (value, endpoints) {
+        (Some(_), EndpointSource::OriginalDestination(_)) => {
+            Err(at.refuse("a cluster of type ORIGINAL_DST has no subsets"))
+        }
+        (value, _) => Ok(value.map(|value| subsets(value, &at)).transpose()?.flatten().map(Arc::new)),
+    }
+}
+
+fn slow_start(value: Option<proto::cluster::LbConfig>, at: &At<'_>) -> Result<Option<SlowStart>, Invalid> {
+    use proto::cluster::LbConfig;
+    let (config, at) = match value {
+        Some(LbConfig::RoundRobinLbConfig(config)) => {
+            (config.slow_start_config, at.field("round_robin_lb_config"))
+        }
+        Some(LbConfig::LeastRequestLbConfig(config)) => {
+            (config.slow_start_config, at.field("least_request_lb_config"))
+        }
+        _ => return Ok(None),
+    };
+    let at = at.field("slow_start_config");
+    let Some(proto::cluster::SlowStartConfig { slow_start_window, aggression, min_weight_percent }) = config
+    else {
+        return Ok(None);
+    };
+    let aggression = aggression.map_or(1.0, |value| value.default_value);
+    if !(aggression > 0.0 && aggression.is_finite()) {
+        return Err(at.field("aggression").field("default_value").refuse("this must be more than 0"));
+    }
+    let Some(window) = duration(slow_start_window, &at.field("slow_start_window"))? else { return Ok(None) };
+    let least_percent = percent(min_weight_percent, 10.0, &at.field("min_weight_percent"))?;
+    Ok((!window.is_zero()).then_some(SlowStart { window, aggression, least_percent }))
 }
 
 /// The host names of a cluster. What they resolve to comes as an assignment.
@@ -184,7 +268,7 @@ fn load_balance(
             return Err(at_policy.refuse("give ROUND_ROBIN, LEAST_REQUEST or RANDOM"));
         }
     };
-    let original = matches!(endpoints, EndpointSource::OriginalDestination);
+    let original = matches!(endpoints, EndpointSource::OriginalDestination(_));
     match original == (balance == LoadBalance::OriginalDestination) {
         true => Ok(balance),
         false => Err(at_policy.refuse("CLUSTER_PROVIDED goes with the type ORIGINAL_DST, and with no other")),

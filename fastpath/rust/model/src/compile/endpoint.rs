@@ -6,8 +6,10 @@ use meshloom_xds as xds;
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::config::endpoint::v3 as proto;
 
+use super::health::endpoint_check;
 use super::parts::{address, choice};
 use super::path::{At, Invalid};
+use super::subset::{canonical, subset_labels};
 use crate::endpoint::{Endpoint, Endpoints, Health, Locality, LocalityGroup};
 
 const DEFAULT_OVERPROVISIONING: u32 = 140;
@@ -57,7 +59,8 @@ fn locality(
     nth: u32,
     at: &At<'_>,
 ) -> Result<(LocalityGroup, Vec<Endpoint>), Invalid> {
-    let proto::LocalityLbEndpoints { locality, lb_endpoints, load_balancing_weight, priority } = value;
+    let proto::LocalityLbEndpoints { locality, metadata, lb_endpoints, load_balancing_weight, priority } =
+        value;
     if priority > MAX_PRIORITY {
         return Err(at.field("priority").refuse(format!("give 0 to {MAX_PRIORITY}")));
     }
@@ -67,19 +70,31 @@ fn locality(
         priority,
         weight: load_balancing_weight,
     };
+    let labels: Arc<[(Arc<str>, Arc<str>)]> =
+        metadata.as_ref().map(transport_labels).unwrap_or_default().into_vec().into();
     let at = at.field("lb_endpoints");
     let members = lb_endpoints.into_iter().enumerate();
-    let members = members.map(|(position, value)| endpoint(value, nth, &at.item(position)));
+    let members = members.map(|(position, value)| endpoint(value, nth, &labels, &at.item(position)));
     Ok((group, members.collect::<Result<_, _>>()?))
 }
 
-fn endpoint(value: proto::LbEndpoint, locality: u32, at: &At<'_>) -> Result<Endpoint, Invalid> {
+fn endpoint(
+    value: proto::LbEndpoint,
+    locality: u32,
+    locality_labels: &Arc<[(Arc<str>, Arc<str>)]>,
+    at: &At<'_>,
+) -> Result<Endpoint, Invalid> {
     let proto::LbEndpoint { endpoint, health_status, metadata, load_balancing_weight } = value;
     let at_endpoint = at.field("endpoint");
-    let proto::Endpoint { address: where_to, hostname } = at_endpoint.required(endpoint)?;
+    let proto::Endpoint { address: where_to, health_check_config, hostname } =
+        at_endpoint.required(endpoint)?;
     let metadata = metadata.unwrap_or_default();
+    let address = address(where_to, &at_endpoint.field("address"))?;
+    let check = health_check_config
+        .map(|value| endpoint_check(value, &address, &at_endpoint.field("health_check_config")))
+        .transpose()?;
     Ok(Endpoint {
-        address: address(where_to, &at_endpoint.field("address"))?,
+        address,
         hostname: hostname.into(),
         health: health(health_status, &at.field("health_status"))?,
         weight: match load_balancing_weight {
@@ -87,7 +102,10 @@ fn endpoint(value: proto::LbEndpoint, locality: u32, at: &At<'_>) -> Result<Endp
             weight => weight.unwrap_or(1),
         },
         locality,
-        labels: metadata.filter_metadata.get("envoy.transport_socket_match").map(labels).unwrap_or_default(),
+        labels: transport_labels(&metadata),
+        locality_labels: Arc::clone(locality_labels),
+        subset_labels: subset_labels(&metadata),
+        check: check.map(Arc::new),
         workload: metadata.filter_metadata.get("istio").and_then(|istio| text_in(istio, "workload")),
     })
 }
@@ -102,9 +120,13 @@ fn health(value: i32, at: &At<'_>) -> Result<Health, Invalid> {
     })
 }
 
-/// The entries of an object whose values are texts. Other values match nothing.
+fn transport_labels(metadata: &core::Metadata) -> Labels {
+    metadata.filter_metadata.get("envoy.transport_socket_match").map(labels).unwrap_or_default()
+}
+
+/// The entries of an object, each value as one text.
 pub(super) fn labels(value: &xds::Struct) -> Labels {
-    value.fields.keys().filter_map(|key| Some((key.as_str().into(), text_in(value, key)?))).collect()
+    value.fields.iter().map(|(key, value)| (key.as_str().into(), canonical(value))).collect()
 }
 
 /// A text of an object.

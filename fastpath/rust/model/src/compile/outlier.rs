@@ -8,7 +8,10 @@ use meshloom_xds::envoy::config::cluster::v3 as proto;
 use super::action::resource_priority;
 use super::parts::{duration, percent, positive};
 use super::path::{At, Invalid};
-use crate::cluster::{CircuitBreakers, OutlierDetection, OutlierEnforcing, RetryBudget, Thresholds};
+use crate::cluster::{
+    CircuitBreakers, FailurePercentage, OutlierDetection, OutlierEnforcing, RetryBudget, SuccessRate,
+    Thresholds,
+};
 use crate::route::ResourcePriority;
 
 const DEFAULT_CONSECUTIVE: u32 = 5;
@@ -39,11 +42,14 @@ pub(super) fn outlier_detection(
         max_ejection_time,
         max_ejection_time_jitter,
         always_eject_one_host,
+        success_rate_minimum_hosts,
+        success_rate_request_volume,
+        success_rate_stdev_factor,
+        failure_percentage_threshold,
+        failure_percentage_minimum_hosts,
+        failure_percentage_request_volume,
+        successful_active_health_check_uneject_host,
     } = value;
-    off(enforcing_success_rate, &at.field("enforcing_success_rate"))?;
-    off(enforcing_local_origin_success_rate, &at.field("enforcing_local_origin_success_rate"))?;
-    off(enforcing_failure_percentage, &at.field("enforcing_failure_percentage"))?;
-    off(enforcing_failure_percentage_local_origin, &at.field("enforcing_failure_percentage_local_origin"))?;
     let (base, max) = ejection_times(base_ejection_time, max_ejection_time, at)?;
     let some = |value: Option<u32>| Some(value.unwrap_or(DEFAULT_CONSECUTIVE)).filter(|count| *count > 0);
     Ok(OutlierDetection {
@@ -73,8 +79,35 @@ pub(super) fn outlier_detection(
                 100,
                 &at.field("enforcing_consecutive_local_origin_failure"),
             )?,
+            success_rate: share(enforcing_success_rate, 100, &at.field("enforcing_success_rate"))?,
+            success_rate_local: share(
+                enforcing_local_origin_success_rate,
+                100,
+                &at.field("enforcing_local_origin_success_rate"),
+            )?,
+            failure_percentage: share(
+                enforcing_failure_percentage,
+                0,
+                &at.field("enforcing_failure_percentage"),
+            )?,
+            failure_percentage_local: share(
+                enforcing_failure_percentage_local_origin,
+                0,
+                &at.field("enforcing_failure_percentage_local_origin"),
+            )?,
         },
         always_eject_one: always_eject_one_host.unwrap_or(false),
+        success_rate: SuccessRate {
+            minimum_hosts: success_rate_minimum_hosts.unwrap_or(5),
+            request_volume: success_rate_request_volume.unwrap_or(100),
+            stdev_factor: success_rate_stdev_factor.unwrap_or(1900),
+        },
+        failure_percentage: FailurePercentage {
+            threshold: share(failure_percentage_threshold, 85, &at.field("failure_percentage_threshold"))?,
+            minimum_hosts: failure_percentage_minimum_hosts.unwrap_or(5),
+            request_volume: failure_percentage_request_volume.unwrap_or(50),
+        },
+        uneject_on_passed_check: successful_active_health_check_uneject_host.unwrap_or(true),
     })
 }
 
@@ -90,14 +123,6 @@ fn ejection_times(
     match max < base {
         true => Err(at.refuse("this must not be less than base_ejection_time")),
         false => Ok((base, max)),
-    }
-}
-
-/// Ejection by statistics is not implemented; 0 says that it is not wanted.
-fn off(value: Option<u32>, at: &At<'_>) -> Result<(), Invalid> {
-    match value {
-        None | Some(0) => Ok(()),
-        Some(_) => Err(at.refuse("ejection by statistics is not implemented; give 0")),
     }
 }
 

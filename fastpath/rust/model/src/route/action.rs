@@ -10,6 +10,7 @@ use crate::headers::HeaderOps;
 use crate::ids::ClusterIndex;
 use crate::matcher::{HeaderName, RequestHead};
 use crate::regex::RegexReplace;
+use crate::subset::MetadataMatch;
 use crate::upgrade::Upgrades;
 
 /// What becomes of a request.
@@ -46,6 +47,8 @@ pub struct Forward {
     pub priority: ResourcePriority,
     /// Which upgrades are let through.
     pub upgrades: Upgrades,
+    /// Which subset of the cluster, unless the chosen weighted cluster has a word of its own.
+    pub metadata_match: Option<Arc<MetadataMatch>>,
 }
 
 /// Which circuit breaker thresholds a request counts against.
@@ -107,6 +110,8 @@ pub struct WeightedCluster {
     pub overrides: FilterOverrides,
     /// What becomes of the authority.
     pub host_rewrite: Option<HostRewrite>,
+    /// Which subset of the cluster: the route's word and its own.
+    pub metadata_match: Option<Arc<MetadataMatch>>,
 }
 
 /// How a weighted cluster is named.

@@ -139,6 +139,7 @@ fn a_header_chooses_among_weights_and_nonsense_falls_back_to_chance() {
     let entry = |position, weight| WeightedCluster {
         cluster: ClusterName::Known(ClusterIndex::at(position)),
         weight,
+        metadata_match: None,
         request_headers: Default::default(),
         response_headers: Default::default(),
         overrides: Default::default(),

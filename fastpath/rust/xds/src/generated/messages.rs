@@ -124,6 +124,8 @@ pub struct Cluster {
     pub lb_policy: i32,
     #[prost(message, optional, tag = "33")]
     pub load_assignment: Option<crate::envoy::config::endpoint::v3::ClusterLoadAssignment>,
+    #[prost(message, repeated, tag = "8")]
+    pub health_checks: Vec<crate::envoy::config::core::v3::HealthCheck>,
     #[prost(message, optional, tag = "9")]
     pub max_requests_per_connection: Option<u32>,
     #[prost(message, optional, tag = "10")]
@@ -140,6 +142,10 @@ pub struct Cluster {
     pub dns_refresh_rate: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "19")]
     pub outlier_detection: Option<crate::envoy::config::cluster::v3::OutlierDetection>,
+    #[prost(message, optional, tag = "20")]
+    pub cleanup_interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "22")]
+    pub lb_subset_config: Option<crate::envoy::config::cluster::v3::cluster::LbSubsetConfig>,
     #[prost(message, optional, tag = "27")]
     pub common_lb_config: Option<crate::envoy::config::cluster::v3::cluster::CommonLbConfig>,
     #[prost(message, optional, tag = "24")]
@@ -148,6 +154,10 @@ pub struct Cluster {
     pub metadata: Option<crate::envoy::config::core::v3::Metadata>,
     #[prost(message, optional, tag = "30")]
     pub upstream_connection_options: Option<crate::envoy::config::cluster::v3::UpstreamConnectionOptions>,
+    #[prost(bool, tag = "31")]
+    pub close_connections_on_host_health_failure: bool,
+    #[prost(bool, tag = "32")]
+    pub ignore_health_on_host_removal: bool,
     #[prost(oneof = "cluster::LbConfig", tags = "34, 37, 56")]
     pub lb_config: Option<cluster::LbConfig>,
 }
@@ -165,6 +175,12 @@ pub struct OutlierDetection {
     pub enforcing_consecutive_5xx: Option<u32>,
     #[prost(message, optional, tag = "6")]
     pub enforcing_success_rate: Option<u32>,
+    #[prost(message, optional, tag = "7")]
+    pub success_rate_minimum_hosts: Option<u32>,
+    #[prost(message, optional, tag = "8")]
+    pub success_rate_request_volume: Option<u32>,
+    #[prost(message, optional, tag = "9")]
+    pub success_rate_stdev_factor: Option<u32>,
     #[prost(message, optional, tag = "10")]
     pub consecutive_gateway_failure: Option<u32>,
     #[prost(message, optional, tag = "11")]
@@ -177,14 +193,22 @@ pub struct OutlierDetection {
     pub enforcing_consecutive_local_origin_failure: Option<u32>,
     #[prost(message, optional, tag = "15")]
     pub enforcing_local_origin_success_rate: Option<u32>,
+    #[prost(message, optional, tag = "16")]
+    pub failure_percentage_threshold: Option<u32>,
     #[prost(message, optional, tag = "17")]
     pub enforcing_failure_percentage: Option<u32>,
     #[prost(message, optional, tag = "18")]
     pub enforcing_failure_percentage_local_origin: Option<u32>,
+    #[prost(message, optional, tag = "19")]
+    pub failure_percentage_minimum_hosts: Option<u32>,
+    #[prost(message, optional, tag = "20")]
+    pub failure_percentage_request_volume: Option<u32>,
     #[prost(message, optional, tag = "21")]
     pub max_ejection_time: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "22")]
     pub max_ejection_time_jitter: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "23")]
+    pub successful_active_health_check_uneject_host: Option<bool>,
     #[prost(message, optional, tag = "25")]
     pub always_eject_one_host: Option<bool>,
 }
@@ -233,6 +257,10 @@ pub enum LbConfig {
 pub struct CommonLbConfig {
     #[prost(message, optional, tag = "1")]
     pub healthy_panic_threshold: Option<crate::envoy::r#type::v3::Percent>,
+    #[prost(message, optional, tag = "3")]
+    pub locality_weighted_lb_config: Option<crate::envoy::config::cluster::v3::cluster::common_lb_config::LocalityWeightedLbConfig>,
+    #[prost(bool, tag = "5")]
+    pub ignore_new_hosts_until_first_hc: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EdsClusterConfig {
@@ -240,15 +268,53 @@ pub struct EdsClusterConfig {
     pub service_name: String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LbSubsetConfig {
+    #[prost(enumeration = "crate::envoy::config::cluster::v3::cluster::lb_subset_config::LbSubsetFallbackPolicy", tag = "1")]
+    pub fallback_policy: i32,
+    #[prost(message, optional, tag = "2")]
+    pub default_subset: Option<::prost_types::Struct>,
+    #[prost(message, repeated, tag = "3")]
+    pub subset_selectors: Vec<crate::envoy::config::cluster::v3::cluster::lb_subset_config::LbSubsetSelector>,
+    #[prost(bool, tag = "4")]
+    pub locality_weight_aware: bool,
+    #[prost(bool, tag = "5")]
+    pub scale_locality_weight: bool,
+    #[prost(bool, tag = "6")]
+    pub panic_mode_any: bool,
+    #[prost(bool, tag = "7")]
+    pub list_as_any: bool,
+    #[prost(enumeration = "crate::envoy::config::cluster::v3::cluster::lb_subset_config::LbSubsetMetadataFallbackPolicy", tag = "8")]
+    pub metadata_fallback_policy: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LeastRequestLbConfig {
     #[prost(message, optional, tag = "1")]
     pub choice_count: Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub slow_start_config: Option<crate::envoy::config::cluster::v3::cluster::SlowStartConfig>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OriginalDstLbConfig {
+    #[prost(bool, tag = "1")]
+    pub use_http_header: bool,
+    #[prost(string, tag = "2")]
+    pub http_header_name: String,
+    #[prost(message, optional, tag = "3")]
+    pub upstream_port_override: Option<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RoundRobinLbConfig {
+    #[prost(message, optional, tag = "1")]
+    pub slow_start_config: Option<crate::envoy::config::cluster::v3::cluster::SlowStartConfig>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SlowStartConfig {
+    #[prost(message, optional, tag = "1")]
+    pub slow_start_window: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub aggression: Option<crate::envoy::config::core::v3::RuntimeDouble>,
+    #[prost(message, optional, tag = "3")]
+    pub min_weight_percent: Option<crate::envoy::r#type::v3::Percent>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TransportSocketMatch {
@@ -278,6 +344,48 @@ pub enum LbPolicy {
     Maglev = 5,
     ClusterProvided = 6,
     LoadBalancingPolicyConfig = 7,
+}
+pub mod common_lb_config {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LocalityWeightedLbConfig {
+}
+}
+pub mod lb_subset_config {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LbSubsetSelector {
+    #[prost(string, repeated, tag = "1")]
+    pub keys: Vec<String>,
+    #[prost(bool, tag = "4")]
+    pub single_host_per_subset: bool,
+    #[prost(enumeration = "crate::envoy::config::cluster::v3::cluster::lb_subset_config::lb_subset_selector::LbSubsetSelectorFallbackPolicy", tag = "2")]
+    pub fallback_policy: i32,
+    #[prost(string, repeated, tag = "3")]
+    pub fallback_keys_subset: Vec<String>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LbSubsetFallbackPolicy {
+    NoFallback = 0,
+    AnyEndpoint = 1,
+    DefaultSubset = 2,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LbSubsetMetadataFallbackPolicy {
+    MetadataNoFallback = 0,
+    FallbackList = 1,
+}
+pub mod lb_subset_selector {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum LbSubsetSelectorFallbackPolicy {
+    NotDefined = 0,
+    NoFallback = 1,
+    AnyEndpoint = 2,
+    DefaultSubset = 3,
+    KeysSubset = 4,
+}
+}
 }
 }
 }
@@ -323,6 +431,45 @@ pub struct HeaderValueOption {
     pub append_action: i32,
     #[prost(bool, tag = "4")]
     pub keep_empty_value: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HealthCheck {
+    #[prost(message, optional, tag = "1")]
+    pub timeout: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "20")]
+    pub initial_jitter: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "3")]
+    pub interval_jitter: Option<::prost_types::Duration>,
+    #[prost(uint32, tag = "18")]
+    pub interval_jitter_percent: u32,
+    #[prost(message, optional, tag = "4")]
+    pub unhealthy_threshold: Option<u32>,
+    #[prost(message, optional, tag = "5")]
+    pub healthy_threshold: Option<u32>,
+    #[prost(message, optional, tag = "7")]
+    pub reuse_connection: Option<bool>,
+    #[prost(message, optional, tag = "12")]
+    pub no_traffic_interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "24")]
+    pub no_traffic_healthy_interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "14")]
+    pub unhealthy_interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "15")]
+    pub unhealthy_edge_interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "16")]
+    pub healthy_edge_interval: Option<::prost_types::Duration>,
+    #[prost(string, tag = "17")]
+    pub event_log_path: String,
+    #[prost(bool, tag = "19")]
+    pub always_log_health_check_failures: bool,
+    #[prost(bool, tag = "26")]
+    pub always_log_health_check_success: bool,
+    #[prost(message, optional, tag = "23")]
+    pub transport_socket_match_criteria: Option<::prost_types::Struct>,
+    #[prost(oneof = "health_check::HealthChecker", tags = "8, 9, 11")]
+    pub health_checker: Option<health_check::HealthChecker>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Http1ProtocolOptions {
@@ -412,6 +559,11 @@ pub struct Pipe {
     pub path: String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RuntimeDouble {
+    #[prost(double, tag = "1")]
+    pub default_value: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RuntimeFractionalPercent {
     #[prost(message, optional, tag = "1")]
     pub default_value: Option<crate::envoy::r#type::v3::FractionalPercent>,
@@ -479,6 +631,20 @@ pub enum HealthStatus {
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
+pub enum RequestMethod {
+    MethodUnspecified = 0,
+    Get = 1,
+    Head = 2,
+    Post = 3,
+    Put = 4,
+    Delete = 5,
+    Connect = 6,
+    Options = 7,
+    Trace = 8,
+    Patch = 9,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
 pub enum RoutingPriority {
     Default = 0,
     High = 1,
@@ -516,6 +682,74 @@ pub enum HeaderAppendAction {
     AddIfAbsent = 1,
     OverwriteIfExistsOrAdd = 2,
     OverwriteIfExists = 3,
+}
+}
+pub mod health_check {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum HealthChecker {
+    #[prost(message, tag = "8")]
+    HttpHealthCheck(crate::envoy::config::core::v3::health_check::HttpHealthCheck),
+    #[prost(message, tag = "9")]
+    TcpHealthCheck(crate::envoy::config::core::v3::health_check::TcpHealthCheck),
+    #[prost(message, tag = "11")]
+    GrpcHealthCheck(crate::envoy::config::core::v3::health_check::GrpcHealthCheck),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GrpcHealthCheck {
+    #[prost(string, tag = "1")]
+    pub service_name: String,
+    #[prost(string, tag = "2")]
+    pub authority: String,
+    #[prost(message, repeated, tag = "3")]
+    pub initial_metadata: Vec<crate::envoy::config::core::v3::HeaderValueOption>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HttpHealthCheck {
+    #[prost(string, tag = "1")]
+    pub host: String,
+    #[prost(string, tag = "2")]
+    pub path: String,
+    #[prost(message, optional, tag = "3")]
+    pub send: Option<crate::envoy::config::core::v3::health_check::Payload>,
+    #[prost(message, repeated, tag = "4")]
+    pub receive: Vec<crate::envoy::config::core::v3::health_check::Payload>,
+    #[prost(message, optional, tag = "14")]
+    pub response_buffer_size: Option<u64>,
+    #[prost(message, repeated, tag = "6")]
+    pub request_headers_to_add: Vec<crate::envoy::config::core::v3::HeaderValueOption>,
+    #[prost(string, repeated, tag = "8")]
+    pub request_headers_to_remove: Vec<String>,
+    #[prost(message, repeated, tag = "9")]
+    pub expected_statuses: Vec<crate::envoy::r#type::v3::Int64Range>,
+    #[prost(message, repeated, tag = "12")]
+    pub retriable_statuses: Vec<crate::envoy::r#type::v3::Int64Range>,
+    #[prost(enumeration = "crate::envoy::r#type::v3::CodecClientType", tag = "10")]
+    pub codec_client_type: i32,
+    #[prost(message, optional, tag = "11")]
+    pub service_name_matcher: Option<crate::envoy::r#type::matcher::v3::StringMatcher>,
+    #[prost(enumeration = "crate::envoy::config::core::v3::RequestMethod", tag = "13")]
+    pub method: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Payload {
+    #[prost(oneof = "payload::Payload", tags = "1, 2")]
+    pub payload: Option<payload::Payload>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TcpHealthCheck {
+    #[prost(message, optional, tag = "1")]
+    pub send: Option<crate::envoy::config::core::v3::health_check::Payload>,
+    #[prost(message, repeated, tag = "2")]
+    pub receive: Vec<crate::envoy::config::core::v3::health_check::Payload>,
+}
+pub mod payload {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum Payload {
+    #[prost(string, tag = "1")]
+    Text(String),
+    #[prost(bytes = "vec", tag = "2")]
+    Binary(Vec<u8>),
+}
 }
 }
 pub mod http_protocol_options {
@@ -563,6 +797,8 @@ pub struct ClusterLoadAssignment {
 pub struct Endpoint {
     #[prost(message, optional, tag = "1")]
     pub address: Option<crate::envoy::config::core::v3::Address>,
+    #[prost(message, optional, tag = "2")]
+    pub health_check_config: Option<crate::envoy::config::endpoint::v3::endpoint::HealthCheckConfig>,
     #[prost(string, tag = "3")]
     pub hostname: String,
 }
@@ -581,6 +817,8 @@ pub struct LbEndpoint {
 pub struct LocalityLbEndpoints {
     #[prost(message, optional, tag = "1")]
     pub locality: Option<crate::envoy::config::core::v3::Locality>,
+    #[prost(message, optional, tag = "9")]
+    pub metadata: Option<crate::envoy::config::core::v3::Metadata>,
     #[prost(message, repeated, tag = "2")]
     pub lb_endpoints: Vec<crate::envoy::config::endpoint::v3::LbEndpoint>,
     #[prost(message, optional, tag = "3")]
@@ -593,6 +831,19 @@ pub mod cluster_load_assignment {
 pub struct Policy {
     #[prost(message, optional, tag = "3")]
     pub overprovisioning_factor: Option<u32>,
+}
+}
+pub mod endpoint {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HealthCheckConfig {
+    #[prost(uint32, tag = "1")]
+    pub port_value: u32,
+    #[prost(string, tag = "2")]
+    pub hostname: String,
+    #[prost(message, optional, tag = "3")]
+    pub address: Option<crate::envoy::config::core::v3::Address>,
+    #[prost(bool, tag = "4")]
+    pub disable_active_health_check: bool,
 }
 }
 }
@@ -797,6 +1048,8 @@ pub struct Route {
 pub struct RouteAction {
     #[prost(enumeration = "crate::envoy::config::route::v3::route_action::ClusterNotFoundResponseCode", tag = "20")]
     pub cluster_not_found_response_code: i32,
+    #[prost(message, optional, tag = "4")]
+    pub metadata_match: Option<crate::envoy::config::core::v3::Metadata>,
     #[prost(string, tag = "5")]
     pub prefix_rewrite: String,
     #[prost(message, optional, tag = "32")]
@@ -1082,6 +1335,8 @@ pub struct ClusterWeight {
     pub cluster_header: String,
     #[prost(message, optional, tag = "2")]
     pub weight: Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub metadata_match: Option<crate::envoy::config::core::v3::Metadata>,
     #[prost(message, repeated, tag = "4")]
     pub request_headers_to_add: Vec<crate::envoy::config::core::v3::HeaderValueOption>,
     #[prost(string, repeated, tag = "9")]
@@ -1730,6 +1985,13 @@ pub struct Int64Range {
 pub struct Percent {
     #[prost(double, tag = "1")]
     pub value: f64,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum CodecClientType {
+    Http1 = 0,
+    Http2 = 1,
+    Http3 = 2,
 }
 pub mod fractional_percent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]

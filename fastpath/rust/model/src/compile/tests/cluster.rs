@@ -105,7 +105,7 @@ fn istios_metadata_names_the_service() {
 }
 
 #[test]
-fn outlier_detection_has_envoys_defaults_and_refuses_statistics() {
+fn outlier_detection_has_envoys_defaults() {
     let mut message = static_cluster("a");
     message.outlier_detection =
         Some(proto::OutlierDetection { base_ejection_time: seconds(400), ..Default::default() });
@@ -115,8 +115,11 @@ fn outlier_detection_has_envoys_defaults_and_refuses_statistics() {
     assert_eq!((outlier.enforcing.consecutive_5xx, outlier.enforcing.consecutive_gateway), (100, 0));
 
     message.outlier_detection =
-        Some(proto::OutlierDetection { enforcing_success_rate: Some(100), ..Default::default() });
+        Some(proto::OutlierDetection { enforcing_success_rate: Some(101), ..Default::default() });
     assert_eq!(refusal(CLUSTER, "a", &message).0, "outlier_detection.enforcing_success_rate");
+    let rate = outlier.success_rate;
+    assert_eq!((rate.minimum_hosts, rate.request_volume, rate.stdev_factor), (5, 100, 1900));
+    assert_eq!((outlier.enforcing.success_rate, outlier.enforcing.failure_percentage), (100, 0));
 }
 
 #[test]
@@ -169,7 +172,7 @@ fn policies_and_types_must_go_together() {
     message.lb_policy = proto::cluster::LbPolicy::ClusterProvided as i32;
     message.r#type = Some(proto::cluster::DiscoveryType::OriginalDst as i32);
     message.load_assignment = None;
-    assert!(matches!(compiled(&message).endpoints, EndpointSource::OriginalDestination));
+    assert!(matches!(compiled(&message).endpoints, EndpointSource::OriginalDestination(_)));
 }
 
 #[test]
@@ -186,6 +189,7 @@ fn impossible_values_are_refused_by_path() {
     let mut panic = static_cluster("a");
     panic.common_lb_config = Some(proto::cluster::CommonLbConfig {
         healthy_panic_threshold: Some(kinds::Percent { value: f64::NAN }),
+        ..Default::default()
     });
     assert_eq!(refusal(CLUSTER, "a", &panic).0, "common_lb_config.healthy_panic_threshold.value");
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use prost::Message;
 
 use super::support::{
-    apply, assignment, chain, listener_of, manager, response, route_to, static_cluster, table, url,
+    apply, assignment, chain, listener_of, manager, response, route_to, seconds, static_cluster, table, url,
 };
 use crate::compile::{Compiler, summarise, types};
 
@@ -77,13 +77,13 @@ fn a_bad_resource_leaves_its_last_good_version_and_the_others_are_applied() {
     let mut compiler = Compiler::new();
     let before = compiler.apply(&full_update()).snapshot;
     let mut bad = static_cluster("a");
-    bad.load_assignment = None;
+    bad.connect_timeout = seconds(0);
 
     let resources = [("a", bad.encode_to_vec()), ("c", static_cluster("c").encode_to_vec())];
     let outcome = compiler.apply(&response(types::CLUSTER, &resources, &[]));
 
     let [rejected] = outcome.rejected.as_slice() else { panic!("{:?}", outcome.rejected) };
-    assert_eq!((rejected.name.as_str(), rejected.path.as_str()), ("a", "load_assignment"));
+    assert_eq!((rejected.name.as_str(), rejected.path.as_str()), ("a", "connect_timeout"));
     assert_eq!(rejected.type_url, url(types::CLUSTER));
     assert!(Arc::ptr_eq(before.clusters.named("a").unwrap(), outcome.snapshot.clusters.named("a").unwrap()));
     assert!(outcome.snapshot.clusters.named("c").is_some());
