@@ -52,7 +52,7 @@ pub enum SelectorFallback {
     /// As the cluster says.
     Inherit,
     To(Fallback),
-    /// Asks again, for only these keys.
+    /// To the subset of only these keys; without one, as the cluster says.
     Keys(Box<[Arc<str>]>),
 }
 
@@ -176,11 +176,13 @@ impl SubsetBalancer {
                 Some(SelectorFallback::To(to)) => {
                     return Chosen::SelectorFallback(self.pick_fallback(to, now, random, active));
                 }
-                // Fewer keys each time, so this ends.
                 Some(SelectorFallback::Keys(keys)) => {
                     let fewer: Vec<_> =
                         criteria.iter().filter(|(key, _)| keys.contains(key)).cloned().collect();
-                    return self.pick(&fewer, now, random, active);
+                    if let Some(part) = self.parts.get_mut(&*fewer) {
+                        return Chosen::Selected(part.pick(now, random, active));
+                    }
+                    // With Envoy, what another selector says of these keys does not matter now.
                 }
                 Some(SelectorFallback::Inherit) | None => {}
             }

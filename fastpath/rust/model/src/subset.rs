@@ -58,7 +58,7 @@ pub enum SelectorFallback {
     Inherit,
     /// As this says.
     To(Fallback),
-    /// On to the subset of only these of their keys.
+    /// To the subset of only these of their keys; without one, as the cluster says.
     Keys(Box<[Arc<str>]>),
 }
 

@@ -199,7 +199,9 @@ impl Engine {
 
     fn every_second(&mut self) {
         let now = self.clock.instant();
+        let millis = self.clock.millis();
         for cluster in self.clusters.iter_mut() {
+            cluster.clean(millis);
             if cluster.next_sweep().is_some_and(|at| at <= now) {
                 cluster.sweep(now, &mut self.rng);
             }

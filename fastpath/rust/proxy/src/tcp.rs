@@ -17,7 +17,7 @@ use crate::reactor::{Clock, Millis, Token};
 use crate::reply::Failure;
 use crate::telemetry::LocalWorkload;
 use crate::transport::{Buffers, Read, Transport};
-use crate::upstream::{ClusterId, Host, Upstream, UpstreamFate, UpstreamState};
+use crate::upstream::{ClusterId, Host, Upstream, UpstreamFate, UpstreamState, Want, redirected};
 use crate::util::Rng;
 
 /// One client connection and its upstream connection.
@@ -178,7 +178,13 @@ impl Engine {
             session.flags.set(ResponseFlag::NoClusterFound);
             return Fate::Close(CloseReason::Local);
         };
-        let Some(host) = cluster.pick(&session.tried, 5, &mut self.rng) else {
+        let going_to = redirected(down.info.local, &self.listeners);
+        let want = Want { tried: &session.tried, choices: 5, subset: None, now: self.clock.instant() };
+        let picked = match (cluster.original_destination(), session.cluster) {
+            (Some(_), Some(id)) => going_to.and_then(|address| cluster.host_at(id, address)),
+            _ => cluster.pick(&want, &mut self.rng),
+        };
+        let Some(host) = picked else {
             cluster.stats.cx_none_healthy.inc();
             session.flags.set(ResponseFlag::NoHealthyUpstream);
             return Fate::Close(CloseReason::Local);
@@ -416,10 +422,13 @@ impl Values for TcpValues<'_> {
                 !session.flags.is_empty()
             }
             Command::UpstreamHost(part) | Command::UpstreamRemoteAddress(part) => match &session.host {
-                Some(host) => match &host.address {
-                    meshloom_model::Address::Ip(ip) => address(Some(*ip), *part, out),
-                    meshloom_model::Address::Unix(_) => text(Some(host.text.as_bytes()), out),
-                },
+                Some(host) => {
+                    let place = host.place();
+                    match &place.address {
+                        meshloom_model::Address::Ip(ip) => address(Some(*ip), *part, out),
+                        meshloom_model::Address::Unix(_) => text(Some(place.text.as_bytes()), out),
+                    }
+                }
                 None => false,
             },
             Command::UpstreamLocalAddress(part) => address(session.upstream_local, *part, out),

@@ -326,8 +326,12 @@ impl Engine {
         self.snapshot = Arc::clone(snapshot);
         self.spare.clear(); // they hold on to older snapshots
         let mut contexts = TlsContexts::new(snapshot, std::mem::take(&mut self.tls));
-        let mut cx =
-            UpdateContext { telemetry: &mut self.telemetry, rng: &mut self.rng, now: self.clock.instant() };
+        let mut cx = UpdateContext {
+            telemetry: &mut self.telemetry,
+            rng: &mut self.rng,
+            now: self.clock.instant(),
+            millis: self.clock.millis(),
+        };
         let gone = self.clusters.update(snapshot, &mut contexts, &mut cx);
         self.close_hosts(&gone);
         self.update_listeners(snapshot, &mut contexts);

@@ -35,6 +35,9 @@ pub(super) fn health_check(
     if values.len() > 1 {
         return Err(at.refuse("give one health check at most"));
     }
+    if !values.is_empty() {
+        return Err(at.refuse("active health checks are not made yet"));
+    }
     values.pop().map(|value| one(value, &at.item(0), cx).map(Arc::new)).transpose()
 }
 

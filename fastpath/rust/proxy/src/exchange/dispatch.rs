@@ -12,7 +12,7 @@ use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
-use crate::upstream::{Host, Upstream, UpstreamState, UpstreamStream, bump};
+use crate::upstream::{Destination, Host, Upstream, UpstreamState, UpstreamStream, Want, bump};
 
 impl Exchange {
     /// The stream to its upstream that it has.
@@ -51,7 +51,17 @@ impl Engine {
             policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
         let tried: &[Rc<Host>] =
             if avoid || exchange.tries.replaced_stale { &exchange.tries.tried } else { &[] };
-        let Some(host) = cluster.pick(tried, choices, &mut self.rng) else {
+        let going_to =
+            cluster.original_destination().map(|spec| Destination::of(exchange, spec, &self.listeners));
+        let picked = match going_to {
+            Some(to) => cluster.original_host(id, &to),
+            None => {
+                let subset = exchange.metadata_match();
+                let want = Want { tried, choices, subset: subset.as_deref(), now: self.clock.instant() };
+                cluster.pick(&want, &mut self.rng)
+            }
+        };
+        let Some(host) = picked else {
             cluster.stats.cx_none_healthy.inc();
             return Err(Failure::NoHealthyUpstream);
         };

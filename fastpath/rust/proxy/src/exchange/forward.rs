@@ -1,10 +1,12 @@
 //! What the router does to a request before it looks for an endpoint: timeouts, retry conditions, headers, path, host.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use meshloom_model::filter::FilterOverrides;
 use meshloom_model::headers::HeaderOps;
 use meshloom_model::route::{Forward, HostRewrite, IdleTimeout, PathRewrite, RetryOn, Route, Target};
+use meshloom_model::subset::MetadataMatch;
 use meshloom_wire::http1::KnownHeader as H;
 
 use super::{Exchange, RetryConditions, Stage};
@@ -107,6 +109,17 @@ impl Exchange {
             _ => &route.response_headers,
         };
         (!ops.is_empty()).then(|| ops.clone())
+    }
+
+    /// Which subset of the cluster is asked for.
+    pub(crate) fn metadata_match(&self) -> Option<Arc<MetadataMatch>> {
+        let forward = self.forward()?;
+        match (&forward.target, self.entry) {
+            (Target::Weighted(clusters), Some(position)) => {
+                clusters.entries.get(position)?.metadata_match.clone()
+            }
+            _ => forward.metadata_match.clone(),
+        }
     }
 
     /// Takes a header with a number of milliseconds off the request.

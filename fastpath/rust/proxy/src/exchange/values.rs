@@ -110,9 +110,10 @@ impl<'x> ExchangeValues<'x> {
 
     fn upstream_host(&self, part: AddressPart, out: &mut Vec<u8>) -> bool {
         let Some(host) = &self.exchange.outcome.host else { return false };
-        match &host.address {
+        let place = host.place();
+        match &place.address {
             meshloom_model::Address::Ip(address) => self::address(Some(*address), part, out),
-            meshloom_model::Address::Unix(_) => text(Some(host.text.as_bytes()), out),
+            meshloom_model::Address::Unix(_) => text(Some(place.text.as_bytes()), out),
         }
     }
 

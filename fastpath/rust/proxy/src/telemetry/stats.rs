@@ -264,6 +264,20 @@ stats! {
         ejections_detected_gateway "outlier_detection.ejections_detected_consecutive_gateway_failure"
         ejections_detected_local "outlier_detection.ejections_detected_consecutive_local_origin_failure"
         ejections_overflow "outlier_detection.ejections_overflow"
+        ejections_enforced_rate "outlier_detection.ejections_enforced_success_rate"
+        ejections_enforced_local_rate "outlier_detection.ejections_enforced_local_origin_success_rate"
+        ejections_enforced_percentage "outlier_detection.ejections_enforced_failure_percentage"
+        ejections_enforced_local_percentage "outlier_detection.ejections_enforced_local_origin_failure_percentage"
+        ejections_detected_rate "outlier_detection.ejections_detected_success_rate"
+        ejections_detected_local_rate "outlier_detection.ejections_detected_local_origin_success_rate"
+        ejections_detected_percentage "outlier_detection.ejections_detected_failure_percentage"
+        ejections_detected_local_percentage "outlier_detection.ejections_detected_local_origin_failure_percentage"
+        subsets_created "lb_subsets_created"
+        subsets_removed "lb_subsets_removed"
+        subsets_selected "lb_subsets_selected"
+        subsets_fallback "lb_subsets_fallback"
+        subsets_fallback_panic "lb_subsets_fallback_panic"
+        original_dst_host_invalid "original_dst_host_invalid"
     }
     gauges {
         cx_active "upstream_cx_active"
@@ -272,6 +286,8 @@ stats! {
         membership_total "membership_total"
         membership_healthy "membership_healthy"
         membership_degraded "membership_degraded"
+        membership_excluded "membership_excluded"
+        subsets_active "lb_subsets_active"
         ejections_active "outlier_detection.ejections_active"
     }
     histograms {
@@ -289,6 +305,10 @@ impl ClusterStats {
             Detector::Consecutive5xx => self.ejections_detected_5xx,
             Detector::ConsecutiveGatewayFailure => self.ejections_detected_gateway,
             Detector::ConsecutiveLocalOriginFailure => self.ejections_detected_local,
+            Detector::SuccessRate => self.ejections_detected_rate,
+            Detector::LocalOriginSuccessRate => self.ejections_detected_local_rate,
+            Detector::FailurePercentage => self.ejections_detected_percentage,
+            Detector::LocalOriginFailurePercentage => self.ejections_detected_local_percentage,
         }
     }
 
@@ -298,6 +318,10 @@ impl ClusterStats {
             Detector::Consecutive5xx => self.ejections_enforced_5xx,
             Detector::ConsecutiveGatewayFailure => self.ejections_enforced_gateway,
             Detector::ConsecutiveLocalOriginFailure => self.ejections_enforced_local,
+            Detector::SuccessRate => self.ejections_enforced_rate,
+            Detector::LocalOriginSuccessRate => self.ejections_enforced_local_rate,
+            Detector::FailurePercentage => self.ejections_enforced_percentage,
+            Detector::LocalOriginFailurePercentage => self.ejections_enforced_local_percentage,
         }
     }
 }

@@ -49,7 +49,7 @@ impl ClientTls {
         let name = match &self.spec.sni {
             _ if self.spec.auto_host_sni && !hostname.is_empty() => hostname.to_string(),
             Some(name) => name.to_string(),
-            None => match &host.address {
+            None => match &host.place().address {
                 meshloom_model::Address::Ip(address) => address.ip().to_string(),
                 meshloom_model::Address::Unix(_) => "localhost".to_owned(),
             },

@@ -1,22 +1,25 @@
 //! One cluster in this worker: its endpoints, who gets the next request, and what is in use.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
 use meshloom_balance::{
-    Balancer, BalancerSettings, Breakers, EndpointIndex, EndpointView, Health, LocalityView, OutlierDetector,
-    OutlierSettings, Policy, RetryBudget, Rule, Thresholds,
+    Breakers, Detector, Ejection, EndpointIndex, EndpointView, Health, OutlierDetector, Verdict,
 };
-use meshloom_model::cluster::{LoadBalance, OutlierDetection, Thresholds as ModelThresholds};
-use meshloom_model::endpoint::{Endpoints, Health as ModelHealth};
+use meshloom_model::cluster::EndpointSource;
+use meshloom_model::endpoint::{Endpoint, Endpoints, Health as ModelHealth};
 use meshloom_model::ids::Index;
 use meshloom_model::route::ResourcePriority;
 use meshloom_model::{Address, Cluster as Spec, ClusterIndex};
 use meshloom_shm::Telemetry;
 
-use super::Host;
+use super::choose::{Chooser, Want, breakers, outlier_settings};
+use super::original::{self, Originals};
+use super::{Destination, Host};
+use crate::reactor::Millis;
 use crate::telemetry::{ClusterStats, StatusCounters};
 use crate::tls::TlsContexts;
 use crate::util::Rng;
@@ -33,15 +36,16 @@ pub(crate) struct Cluster {
     /// `None` until the endpoints were heard of for the first time.
     endpoints: Option<Arc<Endpoints>>,
     hosts: Vec<Rc<Host>>,
-    balancer: Balancer,
+    chooser: Chooser,
     outlier: Option<OutlierDetector>,
+    originals: Option<Originals>,
 }
 
 impl Cluster {
-    fn new(spec: Arc<Spec>, telemetry: &mut Telemetry, rng: &mut Rng) -> Self {
-        let stats = ClusterStats::register(telemetry, spec.stat_name());
+    fn new(spec: Arc<Spec>, cx: &mut UpdateContext<'_>) -> Self {
+        let stats = ClusterStats::register(cx.telemetry, spec.stat_name());
         let breakers = breakers(&spec).map(Breakers::new);
-        let balancer = Balancer::new(settings(&spec, None), Vec::new(), Vec::new(), rng);
+        let chooser = Chooser::new(&spec, None, Vec::new(), &[], cx.rng);
         Self {
             spec,
             stats,
@@ -49,8 +53,9 @@ impl Cluster {
             breakers,
             endpoints: None,
             hosts: Vec::new(),
-            balancer,
+            chooser,
             outlier: None,
+            originals: None,
         }
     }
 
@@ -62,21 +67,54 @@ impl Cluster {
         }
     }
 
-    /// The endpoint for one attempt, if possible not one of `tried`.
-    pub(crate) fn pick(&mut self, tried: &[Rc<Host>], choices: u32, rng: &mut Rng) -> Option<Rc<Host>> {
-        let Self { hosts, balancer, .. } = self;
-        let active = |index: EndpointIndex| hosts.get(index.get()).map_or(0, |host| host.active.get());
-        let chosen = if tried.is_empty() {
-            balancer.pick(rng, active)?
-        } else {
-            let tried: Vec<EndpointIndex> = tried
-                .iter()
-                .filter(|host| !host.removed.get())
-                .map(|host| EndpointIndex::new(host.index.get()))
-                .collect();
-            balancer.pick_another(rng, active, &tried, choices)?
-        };
+    pub(crate) fn hosts(&self) -> &[Rc<Host>] {
+        &self.hosts
+    }
+
+    /// The endpoint for one attempt.
+    pub(crate) fn pick(&mut self, want: &Want<'_>, rng: &mut Rng) -> Option<Rc<Host>> {
+        let Self { hosts, chooser, stats, .. } = self;
+        let chosen = chooser.pick(want, hosts, stats, rng)?;
         hosts.get(chosen.get()).cloned()
+    }
+
+    /// Whether its endpoints are wherever connections were going, and the header that may say so.
+    pub(crate) fn original_destination(&self) -> Option<&meshloom_model::cluster::OriginalDestination> {
+        match &self.spec.endpoints {
+            EndpointSource::OriginalDestination(spec) => Some(spec),
+            _ => None,
+        }
+    }
+
+    /// The endpoint of a request to an original destination.
+    pub(crate) fn original_host(&mut self, id: ClusterId, to: &Destination) -> Option<Rc<Host>> {
+        let address = match to {
+            Destination::At(address) => Some(*address),
+            Destination::Malformed(connection) => {
+                self.stats.original_dst_host_invalid.inc();
+                *connection
+            }
+            Destination::Nowhere => None,
+        };
+        self.host_at(id, address?)
+    }
+
+    /// The endpoint at an original destination.
+    pub(crate) fn host_at(&mut self, id: ClusterId, address: SocketAddr) -> Option<Rc<Host>> {
+        let originals = self.originals.as_mut()?;
+        let before = originals.len();
+        let host = originals.host(id, address);
+        if originals.len() != before {
+            self.stats.membership_change.inc();
+            self.count_originals();
+        }
+        Some(host)
+    }
+
+    fn count_originals(&self) {
+        let count = self.originals.as_ref().map_or(0, Originals::len) as u64;
+        self.stats.membership_total.set(count);
+        self.stats.membership_healthy.set(count);
     }
 
     /// Takes note of how an attempt ended.
@@ -87,22 +125,24 @@ impl Cluster {
         now: Instant,
         rng: &mut Rng,
     ) {
-        use meshloom_balance::Ejection;
         let Some(outlier) = &mut self.outlier else { return };
         if host.removed.get() {
             return;
         }
         let index = EndpointIndex::new(host.index.get());
         let Some(ejection) = outlier.observe(index, outcome, now, rng) else { return };
-        let detector = ejection.detector();
+        self.take_ejection(index, ejection, rng);
+        self.count_members();
+    }
+
+    fn take_ejection(&mut self, index: EndpointIndex, ejection: Ejection, rng: &mut Rng) {
+        let detector: Detector = ejection.detector();
         self.stats.ejections_detected(detector).inc();
         match ejection {
             Ejection::Eject(_) => {
                 self.stats.ejections_enforced_total.inc();
                 self.stats.ejections_enforced(detector).inc();
-                self.stats.ejections_active.set(outlier.ejected() as u64);
-                self.balancer.set_ejected(index, true, rng);
-                self.stats.membership_healthy.set(self.balancer.available() as u64);
+                self.chooser.set_ejected(index, true, rng);
             }
             Ejection::Tolerate(_) => {}
             Ejection::Overflow(_) => self.stats.ejections_overflow.inc(),
@@ -114,14 +154,36 @@ impl Cluster {
         self.outlier.as_ref().map(OutlierDetector::next_sweep)
     }
 
-    /// Lets endpoints whose time is over back in.
+    /// Lets endpoints whose time is over back in, and ejects who did far worse than the others.
     pub(crate) fn sweep(&mut self, now: Instant, rng: &mut Rng) {
         let Some(outlier) = &mut self.outlier else { return };
-        for index in outlier.sweep(now) {
-            self.balancer.set_ejected(index, false, rng);
+        let swept = outlier.sweep(now, rng);
+        for index in swept.back {
+            self.chooser.set_ejected(index, false, rng);
         }
-        self.stats.ejections_active.set(outlier.ejected() as u64);
-        self.stats.membership_healthy.set(self.balancer.available() as u64);
+        for (index, ejection) in swept.ejections {
+            self.take_ejection(index, ejection, rng);
+        }
+        self.count_members();
+    }
+
+    /// Forgets original destinations that nobody uses.
+    pub(crate) fn clean(&mut self, now: Millis) {
+        if let Some(originals) = &mut self.originals {
+            originals.clean(now);
+            self.count_originals();
+        }
+    }
+
+    /// Takes what health checks say.
+    pub(crate) fn set_verdicts(
+        &mut self,
+        verdicts: &[(EndpointIndex, Verdict)],
+        now: Instant,
+        rng: &mut Rng,
+    ) {
+        self.chooser.set_verdicts(verdicts, now, rng);
+        self.count_members();
     }
 
     /// Takes a changed configuration. Gives the hosts that are gone, or whose connections may not be used any more.
@@ -145,16 +207,36 @@ impl Cluster {
                 breaker.configure(thresholds);
             }
         }
+        let original = self.update_originals(contexts, cx);
         if same_spec && same_endpoints {
             // Secrets may have changed all the same: new connections take the new context.
             for host in &self.hosts {
                 host.tls.replace(contexts.client(spec, &host.endpoint()));
             }
-            return Vec::new();
+            return original;
         }
         self.endpoints = endpoints.cloned();
         self.stats.update_success.inc();
-        self.replace_hosts(id, endpoints, contexts, cx)
+        let mut gone = self.replace_hosts(id, endpoints, contexts, cx);
+        gone.extend(original);
+        gone
+    }
+
+    /// The same for original destinations. Gives those that are gone, because the cluster has another type now.
+    fn update_originals(&mut self, contexts: &mut TlsContexts<'_>, cx: &UpdateContext<'_>) -> Vec<Rc<Host>> {
+        let EndpointSource::OriginalDestination(spec) = &self.spec.endpoints else {
+            let gone: Vec<Rc<Host>> =
+                self.originals.take().iter().flat_map(Originals::hosts).cloned().collect();
+            gone.iter().for_each(|host| host.removed.set(true));
+            return gone;
+        };
+        let anywhere = original::endpoint(SocketAddr::from(([0, 0, 0, 0], 0)));
+        let tls = contexts.client(&self.spec, &anywhere);
+        match &mut self.originals {
+            Some(originals) => originals.configure(spec, tls),
+            None => self.originals = Some(Originals::new(spec, tls, cx.millis)),
+        }
+        Vec::new()
     }
 
     fn replace_hosts(
@@ -164,8 +246,9 @@ impl Cluster {
         contexts: &mut TlsContexts<'_>,
         cx: &mut UpdateContext<'_>,
     ) -> Vec<Rc<Host>> {
-        let mut old: HashMap<Address, Rc<Host>> =
-            self.hosts.drain(..).map(|host| (host.address.clone(), host)).collect();
+        let logical = matches!(self.spec.endpoints, EndpointSource::Dns { first_address_only: true, .. });
+        let mut old = OldHosts::new(self.hosts.drain(..), logical);
+        let before: Vec<EndpointView> = self.chooser.views().to_vec();
         let mut previous = Vec::new();
         let mut views = Vec::new();
         let list = endpoints.map(|endpoints| &*endpoints.all).unwrap_or_default();
@@ -173,8 +256,9 @@ impl Cluster {
             let tls = contexts.client(&self.spec, endpoint);
             // Same address, same way to speak: the pool goes on. Labels and weights may have changed.
             let kept =
-                old.remove(&endpoint.address).filter(|host| host.tls.borrow().is_some() == tls.is_some());
-            previous.push(kept.as_ref().map(|host| EndpointIndex::new(host.index.get())));
+                old.take(&endpoint.address).filter(|host| host.tls.borrow().is_some() == tls.is_some());
+            let known = kept.as_ref().map(|host| EndpointIndex::new(host.index.get()));
+            previous.push(known);
             let host = match kept {
                 Some(host) => {
                     host.set_endpoint(Arc::new(endpoint.clone()));
@@ -185,7 +269,9 @@ impl Cluster {
             host.tls.replace(tls);
             host.index.set(index);
             self.hosts.push(host);
-            views.push(view(endpoint, endpoints.map(|all| &**all)));
+            let known = known.and_then(|index| before.get(index.get()));
+            let came = known.map_or(Some(cx.now), |view| view.since);
+            views.push(view(endpoint, endpoints.map(|all| &**all), came));
         }
         self.outlier = self.spec.outlier.map(|spec| {
             let settings = outlier_settings(&spec);
@@ -195,7 +281,7 @@ impl Cluster {
             }
         });
         self.rebalance(endpoints.map(|all| &**all), views, cx);
-        let gone: Vec<Rc<Host>> = old.into_values().collect();
+        let gone = old.rest();
         gone.iter().for_each(|host| host.removed.set(true));
         gone
     }
@@ -203,29 +289,59 @@ impl Cluster {
     fn rebalance(
         &mut self,
         endpoints: Option<&Endpoints>,
-        views: Vec<EndpointView>,
+        mut views: Vec<EndpointView>,
         cx: &mut UpdateContext<'_>,
     ) {
-        let localities = endpoints
-            .map(|all| {
-                all.localities
-                    .iter()
-                    .map(|group| LocalityView { weight: group.weight.unwrap_or(0) })
-                    .collect()
-            })
-            .unwrap_or_default();
-        let degraded = views.iter().filter(|view| view.health == Health::Degraded).count();
-        self.balancer = Balancer::new(settings(&self.spec, endpoints), views, localities, cx.rng);
-        for host in &self.hosts {
-            let index = EndpointIndex::new(host.index.get());
-            if self.outlier.as_ref().is_some_and(|outlier| outlier.is_ejected(index)) {
-                self.balancer.set_ejected(index, true, cx.rng);
-            }
+        for (index, view) in (0..).map(EndpointIndex::new).zip(&mut views) {
+            view.ejected = self.outlier.as_ref().is_some_and(|outlier| outlier.is_ejected(index));
         }
+        let list = endpoints.map(|endpoints| &*endpoints.all).unwrap_or_default();
+        let labels: Vec<_> = list.iter().map(|endpoint| &*endpoint.subset_labels).collect();
+        let chooser = Chooser::new(&self.spec, endpoints, views, &labels, cx.rng);
+        chooser.count_subsets(Some(&self.chooser), &self.stats);
+        self.chooser = chooser;
         self.stats.membership_change.inc();
-        self.stats.membership_total.set(self.hosts.len() as u64);
-        self.stats.membership_degraded.set(degraded as u64);
-        self.stats.membership_healthy.set(self.balancer.available().saturating_sub(degraded) as u64);
+        if self.originals.is_none() {
+            self.count_members();
+        }
+    }
+
+    fn count_members(&self) {
+        let views = self.chooser.views();
+        let count = |wanted: Health| views.iter().filter(|view| view.standing() == wanted).count() as u64;
+        self.stats.membership_total.set(views.len() as u64);
+        self.stats.membership_healthy.set(count(Health::Healthy));
+        self.stats.membership_degraded.set(count(Health::Degraded));
+        self.stats.membership_excluded.set(views.iter().filter(|view| !view.counts()).count() as u64);
+        let ejected = self.outlier.as_ref().map_or(0, OutlierDetector::ejected);
+        self.stats.ejections_active.set(ejected as u64);
+    }
+}
+
+/// The hosts before an update: those that stay are taken out.
+struct OldHosts {
+    by_address: HashMap<Address, Rc<Host>>,
+    /// A logical name has one host, whatever its address is now: connections to the one before live on.
+    logical: Option<Rc<Host>>,
+}
+
+impl OldHosts {
+    fn new(hosts: impl Iterator<Item = Rc<Host>>, logical: bool) -> Self {
+        let mut hosts = hosts;
+        if logical {
+            let first = hosts.next();
+            let rest = hosts.map(|host| (host.address(), host));
+            return Self { by_address: rest.collect(), logical: first };
+        }
+        Self { by_address: hosts.map(|host| (host.address(), host)).collect(), logical: None }
+    }
+
+    fn take(&mut self, address: &Address) -> Option<Rc<Host>> {
+        self.logical.take().or_else(|| self.by_address.remove(address))
+    }
+
+    fn rest(self) -> Vec<Rc<Host>> {
+        self.by_address.into_values().chain(self.logical).collect()
     }
 }
 
@@ -234,6 +350,7 @@ pub(crate) struct UpdateContext<'w> {
     pub(crate) telemetry: &'w mut Telemetry,
     pub(crate) rng: &'w mut Rng,
     pub(crate) now: Instant,
+    pub(crate) millis: Millis,
 }
 
 /// All clusters by index.
@@ -270,19 +387,21 @@ impl Clusters {
             let id = ClusterId::at(position);
             let Some(spec) = snapshot.cluster(id) else {
                 if let Some(cluster) = slot.take() {
-                    cluster.hosts.iter().for_each(|host| host.removed.set(true));
-                    gone.extend(cluster.hosts);
+                    let original = cluster.originals.iter().flat_map(Originals::hosts).cloned();
+                    let hosts: Vec<Rc<Host>> = cluster.hosts.iter().cloned().chain(original).collect();
+                    hosts.iter().for_each(|host| host.removed.set(true));
+                    gone.extend(hosts);
                 }
                 continue;
             };
-            let cluster = slot.get_or_insert_with(|| Cluster::new(Arc::clone(spec), cx.telemetry, cx.rng));
+            let cluster = slot.get_or_insert_with(|| Cluster::new(Arc::clone(spec), cx));
             gone.extend(cluster.update(id, spec, snapshot.endpoints(spec), contexts, cx));
         }
         gone
     }
 }
 
-fn view(endpoint: &meshloom_model::Endpoint, endpoints: Option<&Endpoints>) -> EndpointView {
+fn view(endpoint: &Endpoint, endpoints: Option<&Endpoints>, since: Option<Instant>) -> EndpointView {
     let priority = endpoints.and_then(|all| all.locality_of(endpoint)).map_or(0, |group| group.priority);
     EndpointView {
         weight: endpoint.weight.max(1),
@@ -293,50 +412,7 @@ fn view(endpoint: &meshloom_model::Endpoint, endpoints: Option<&Endpoints>) -> E
         },
         priority,
         locality: endpoint.locality,
-    }
-}
-
-fn settings(spec: &Spec, endpoints: Option<&Endpoints>) -> BalancerSettings {
-    BalancerSettings {
-        policy: match spec.balance {
-            LoadBalance::RoundRobin => Policy::RoundRobin,
-            LoadBalance::LeastRequest { choices } => Policy::LeastRequest { choices },
-            LoadBalance::Random | LoadBalance::OriginalDestination => Policy::Random,
-        },
-        panic_threshold: spec.panic_threshold_percent.clamp(0.0, 100.0) as u8,
-        overprovisioning_percent: endpoints.map_or(140, |all| all.overprovisioning_percent),
-        weighted_localities: false,
-    }
-}
-
-fn breakers(spec: &Spec) -> [Thresholds; 2] {
-    [&spec.breakers.default, &spec.breakers.high].map(|limits: &ModelThresholds| Thresholds {
-        connections: limits.max_connections,
-        pending: limits.max_pending_requests,
-        requests: limits.max_requests,
-        retries: limits.max_retries,
-        retry_budget: limits.retry_budget.map(|budget| RetryBudget {
-            percent: f64::from(budget.millionths) / 10_000.0,
-            min_concurrency: budget.min_concurrency,
-        }),
-    })
-}
-
-fn outlier_settings(spec: &OutlierDetection) -> OutlierSettings {
-    let rule = |threshold: Option<u32>, enforcing: u32| Rule {
-        threshold: threshold.unwrap_or(0),
-        enforcing: u8::try_from(enforcing).unwrap_or(100),
-    };
-    OutlierSettings {
-        consecutive_5xx: rule(spec.consecutive_5xx, spec.enforcing.consecutive_5xx),
-        consecutive_gateway: rule(spec.consecutive_gateway, spec.enforcing.consecutive_gateway),
-        consecutive_local_origin: rule(spec.consecutive_local, spec.enforcing.consecutive_local),
-        split_local_origin: spec.split_local_errors,
-        interval: spec.interval,
-        base_ejection_time: spec.base_ejection,
-        max_ejection_time: spec.max_ejection,
-        ejection_jitter: spec.max_ejection_jitter,
-        max_ejection_percent: u8::try_from(spec.max_ejection_percent).unwrap_or(100),
-        always_eject_one: spec.always_eject_one,
+        since,
+        ..EndpointView::default()
     }
 }

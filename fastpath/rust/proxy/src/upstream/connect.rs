@@ -36,7 +36,7 @@ impl Engine {
         );
         let stats = cluster.stats;
         let keepalive = cluster.spec.tcp_keepalive.as_ref();
-        let fd = match connect_to(&host.address, keepalive) {
+        let fd = match connect_to(&host.address(), keepalive) {
             Ok(fd) => fd,
             Err(SocketError::Create(error) | SocketError::Connect(error)) => {
                 stats.cx_connect_fail.inc();

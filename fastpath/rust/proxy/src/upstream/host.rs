@@ -16,9 +16,7 @@ use crate::tls::ClientTls;
 #[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) cluster: ClusterId,
-    pub(crate) address: Address,
-    /// The address as text, for logs.
-    pub(crate) text: Box<str>,
+    place: RefCell<Rc<Place>>,
     endpoint: RefCell<Arc<Endpoint>>,
     /// How to speak TLS with it; `None` is plain.
     pub(crate) tls: RefCell<Option<Rc<ClientTls>>>,
@@ -35,6 +33,19 @@ pub(crate) struct Host {
     pool: RefCell<Pool>,
 }
 
+/// An address, and the same as text for logs.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) address: Address,
+    pub(crate) text: Box<str>,
+}
+
+impl Place {
+    fn new(address: Address) -> Self {
+        Self { text: address.to_string().into(), address }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Pool {
     /// Connections that wait for a request, the most recently used last.
@@ -47,8 +58,7 @@ impl Host {
     pub(crate) fn new(cluster: ClusterId, address: Address, endpoint: Arc<Endpoint>) -> Self {
         Self {
             cluster,
-            text: address.to_string().into(),
-            address,
+            place: RefCell::new(Rc::new(Place::new(address))),
             endpoint: RefCell::new(endpoint),
             tls: RefCell::new(None),
             principal: RefCell::new(None),
@@ -65,7 +75,19 @@ impl Host {
         Arc::clone(&self.endpoint.borrow())
     }
 
+    /// Where it is now. The address of a logical name may change while connections to the one before live on.
+    pub(crate) fn place(&self) -> Rc<Place> {
+        Rc::clone(&self.place.borrow())
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.place.borrow().address.clone()
+    }
+
     pub(crate) fn set_endpoint(&self, endpoint: Arc<Endpoint>) {
+        if self.place.borrow().address != endpoint.address {
+            self.place.replace(Rc::new(Place::new(endpoint.address.clone())));
+        }
         self.endpoint.replace(endpoint);
     }
 
