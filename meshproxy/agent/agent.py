@@ -24,6 +24,7 @@ from meshloom.meshproxy.agent.stream import Stream, Target
 from meshloom.meshproxy.agent.target import find_target
 from meshloom.meshproxy.agent.wire import encode_bundle, encode_update, replay
 from meshloom.meshproxy.bootstrap.load import Bootstrap, InvalidBootstrap, load
+from meshloom.meshproxy.bootstrap.overload import settings_of
 from meshloom.meshproxy.control import Message
 from meshloom.meshproxy.logs import open_log
 from meshloom.meshproxy.options import Options
@@ -351,4 +352,5 @@ class Agent:
         return {
             "node": {"id": node.id, "cluster": node.cluster, "metadata": metadata},
             "log_level": self.options.log_level,
+            "overload": settings_of(self.bootstrap.message),
         }

@@ -27,6 +27,10 @@ IMPLEMENTED = frozenset(
         f"dynamic_resources.ads_config.{ALL}",
         f"dynamic_resources.lds_config.{ALL}",
         f"dynamic_resources.cds_config.{ALL}",
+        # Judged where they are parsed: overload.py.
+        "overload_manager.refresh_interval",
+        f"overload_manager.resource_monitors.{ALL}",
+        f"overload_manager.actions.{ALL}",
         "admin.address.socket_address.protocol",
         "admin.address.socket_address.address",
         "admin.address.socket_address.port_value",

@@ -17,6 +17,7 @@ from meshloom.meshproxy.bootstrap.document import (
 )
 from meshloom.meshproxy.bootstrap.faults import Fault, faults
 from meshloom.meshproxy.bootstrap.implemented import unimplemented
+from meshloom.meshproxy.bootstrap.overload import overload_faults
 from meshloom.meshproxy.options import Options
 from meshloom.meshproxy.resources.compiled import Compiled, Rejected, compile_resource
 from meshloom.meshproxy.resources.protos import CLUSTER, LISTENER, SECRET, load_types_in
@@ -66,6 +67,8 @@ def load(options: Options) -> Bootstrap:
         message.MergeFrom(_parse(document, bootstrap_pb2.Bootstrap, report))
     report.end()
     for fault in unimplemented(message):
+        report.add(fault.path, fault.reason)
+    for fault in overload_faults(message):
         report.add(fault.path, fault.reason)
     static = tuple(_compile_static(message.static_resources, report))
     dynamic = message.dynamic_resources

@@ -27,6 +27,10 @@ pub struct Listener {
     pub direction: TrafficDirection,
     /// Bytes that may be buffered for one connection in each direction.
     pub buffer_limit: u32,
+    /// The overload manager takes nothing from its connections.
+    pub bypass_overload: bool,
+    /// Its connections are taken even beyond the limit on all connections.
+    pub ignore_global_limit: bool,
     /// What is found out about a connection before its filter chain is chosen.
     pub filters: ListenerFilters,
     /// How long that may take (15 s unless set); `None` is no limit.

@@ -16,6 +16,7 @@ use crate::downstream::Downstream;
 use crate::exchange::Exchange;
 use crate::listener::{ListenSocket, ListenerRuntime};
 use crate::log::LogSinks;
+use crate::overload::Overload;
 use crate::reactor::{Clock, Kind, Millis, Poller, Ready, Slab, TimerKey, Token, Wheel};
 use crate::telemetry::{IstioMetrics, LocalWorkload, ServerStats};
 use crate::tls::TlsCache;
@@ -65,6 +66,7 @@ pub(crate) struct Engine {
     pub(crate) logs: LogSinks,
     /// Accepted connections at most.
     pub(crate) max_connections: usize,
+    pub(crate) overload: Overload,
     pub(crate) draining: bool,
     /// Some listening sockets are not watched, for want of descriptors.
     pub(crate) accept_paused: bool,
@@ -81,9 +83,11 @@ impl Engine {
         mut telemetry: Telemetry,
         local: LocalWorkload,
         max_connections: usize,
+        overload: impl FnOnce(&mut Telemetry) -> Overload,
     ) -> io::Result<Self> {
         let clock = Clock::start();
         let server = ServerStats::register(&mut telemetry, "");
+        let overload = overload(&mut telemetry);
         Ok(Self {
             poller: Poller::new()?,
             wheel: Wheel::new(clock.millis()),
@@ -113,6 +117,7 @@ impl Engine {
             local,
             logs: LogSinks::new(),
             max_connections,
+            overload,
             draining: false,
             accept_paused: false,
             connections_made: 0,
@@ -130,7 +135,8 @@ impl Engine {
         let now = self.clock.millis();
         let timeout = if self.run_queue.is_empty() {
             let timer = self.wheel.next_in(now).unwrap_or(u64::MAX);
-            let other = until.min(self.next_second).min(self.logs.flush_at()).since(now);
+            let other =
+                until.min(self.next_second).min(self.logs.flush_at()).min(self.overload.next()).since(now);
             timer.min(other)
         } else {
             0
@@ -165,6 +171,7 @@ impl Engine {
         if now >= self.logs.flush_at() {
             self.logs.flush();
         }
+        self.refresh_overload();
         if now >= self.next_second {
             self.next_second = Millis(now.0 + 1000);
             self.every_second();

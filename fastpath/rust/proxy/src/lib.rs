@@ -24,6 +24,7 @@ mod exchange;
 mod listener;
 mod log;
 mod message;
+mod overload;
 mod reactor;
 mod reply;
 mod tcp;
@@ -35,4 +36,5 @@ mod util;
 mod worker;
 
 pub use control::{InvalidSettings, ListenerFd, Settings};
+pub use overload::OverloadSettings;
 pub use worker::{Exit, run};

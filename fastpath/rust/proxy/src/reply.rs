@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     UnderscoreRejected,
     /// HTTP/1.0 without Host, and none is configured for it.
     MissingHost,
+    /// There is too much to do already.
+    Overloaded,
     NoRoute,
     ClusterNotFound {
         status: u16,
@@ -117,6 +119,7 @@ impl Failure {
             Self::MaxForwardsInvalid => plain(400, "Bad Request", refused, "max_forwards_invalid"),
             Self::UnderscoreRejected => plain(400, "Bad Request", refused, "http1.unexpected_underscore"),
             Self::MissingHost => plain(400, "", None, "missing_host_header"),
+            Self::Overloaded => plain(503, "envoy overloaded", None, "overload"),
             Self::NoRoute => plain(404, "", Some(Flag::NoRouteFound), "route_not_found"),
             Self::ClusterNotFound { status } => {
                 plain(*status, "", Some(Flag::NoClusterFound), "cluster_not_found")

@@ -16,6 +16,7 @@ use crate::control::{Channel, ChannelError, Command, Inbound, ListenerFd, Report
 use crate::diag;
 use crate::engine::Engine;
 use crate::listener::{BuildContext, ListenSocket, ListenerRuntime, socket_address};
+use crate::overload::Overload;
 use crate::reactor::{Kind, Millis, Ready, Token};
 use crate::telemetry::LocalWorkload;
 use crate::tls::TlsContexts;
@@ -118,7 +119,9 @@ impl Worker {
         let (telemetry, adoption) = Telemetry::adopt(region, Limits::default());
         diag::debug("telemetry_adopted", &[("how", &format!("{adoption:?}"))]);
         let local = LocalWorkload::from_node(&settings.node);
-        let engine = Engine::new(telemetry, local, max_connections(settings))?;
+        let engine = Engine::new(telemetry, local, max_connections(settings), |telemetry| {
+            Overload::new(&settings.overload, settings.workers, telemetry)
+        })?;
         let channel = settings.control_fd.map(|fd| Channel::new(adopt(fd)));
         if let Some(channel) = &channel {
             engine.poller.add_level(channel.fd(), CONTROL)?;

@@ -43,6 +43,8 @@ pub(super) fn listener(
         traffic_direction,
         tcp_backlog_size,
         bind_to_port,
+        ignore_global_conn_limit,
+        bypass_overload_manager,
     } = value;
     if filter_chains.is_empty() && default_filter_chain.is_none() {
         return Err(at.field("filter_chains").refuse("give at least one"));
@@ -63,6 +65,8 @@ pub(super) fn listener(
         stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.into()),
         direction: direction(traffic_direction, &at.field("traffic_direction"))?,
         buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
+        bypass_overload: bypass_overload_manager,
+        ignore_global_limit: ignore_global_conn_limit,
         filters,
         filters_timeout: limit(
             listener_filters_timeout,

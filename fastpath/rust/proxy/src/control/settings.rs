@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::overload::OverloadSettings;
+
 /// What a worker is told at start. Descriptors are numbers here: whoever starts the worker turns them into owned ones.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Settings {
@@ -34,6 +36,9 @@ pub struct Settings {
     /// How long a drain may take, in seconds.
     #[serde(default = "drain_time")]
     pub drain_time_s: u64,
+    /// The overload manager; without monitors it does nothing.
+    #[serde(default)]
+    pub overload: OverloadSettings,
     /// Most downstream connections of this worker; 0 derives it from the descriptor limit.
     #[serde(default)]
     pub max_connections: u32,

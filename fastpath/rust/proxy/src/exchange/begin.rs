@@ -42,6 +42,10 @@ impl Engine {
         if exchange.body.complete {
             exchange.times.request_end = Some(exchange.times.start);
         }
+        if !exchange.chain.bypass_overload && self.refuses_request() {
+            exchange.chain.stats.rq_overload_close.inc();
+            return self.fail(token, exchange, down, &Failure::Overloaded);
+        }
         let begun = self.check_request(exchange);
         match begun {
             Begun::Go => self.find_route(token, exchange, down),

@@ -34,6 +34,10 @@ impl Engine {
     pub(crate) fn accept_event(&mut self, token: Token) {
         let Some(mut socket) = self.sockets.take(token) else { return };
         for _ in 0..ACCEPT_BATCH {
+            if self.stops_accepting(socket.listener.as_deref()) {
+                self.pause_accept(&mut socket);
+                break;
+            }
             // Beyond the limit they wait in the kernel, where they cost us nothing.
             if self.downs.len() >= self.max_connections {
                 if let Some(listener) = &socket.listener {
@@ -71,6 +75,11 @@ impl Engine {
         }
         self.accept_paused = false;
         for token in self.sockets.tokens() {
+            let listener = self.sockets.get(token).and_then(|socket| socket.listener.clone());
+            if self.stops_accepting(listener.as_deref()) {
+                self.accept_paused = true;
+                continue;
+            }
             let Some(socket) = self.sockets.get_mut(token) else { continue };
             if !socket.watched && socket.listener.is_some() {
                 socket.watched = self.poller.add_level(&socket.fd, token).is_ok();
@@ -80,6 +89,9 @@ impl Engine {
 
     fn accept_one(&mut self, fd: OwnedFd, remote: SocketAddr, socket: &ListenSocket) {
         let Some(listener) = socket.listener.clone() else { return };
+        if self.turns_away(&listener) {
+            return;
+        }
         let local = if socket.address.ip().is_unspecified() { local_address(&fd) } else { socket.address };
         listener.stats.cx_total.inc();
         listener.stats.cx_active.add(1);

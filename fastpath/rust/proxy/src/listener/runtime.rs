@@ -68,6 +68,8 @@ pub(crate) struct HttpChain {
     pub(crate) limits: Limits,
     pub(crate) edge: EdgeRules,
     pub(crate) paths: PathRules,
+    /// The overload manager has no say here.
+    pub(crate) bypass_overload: bool,
     pub(crate) logs: Box<[LogTarget]>,
     pub(crate) router: Router,
     pub(crate) faults: Box<[FaultFilter]>,
@@ -181,6 +183,7 @@ impl HttpChain {
             ),
             edge: edge_rules(manager),
             paths: path_rules(&manager.normalization),
+            bypass_overload: listener.bypass_overload,
             logs: targets(&manager.access_logs, cx.logs),
             router: Router::default(),
             faults: Box::default(),

@@ -21,8 +21,8 @@ struct Group {
     used: PathBuf,
     limit: PathBuf,
     stat: PathBuf,
-    /// What `stat` calls file pages that nobody has used of late, which the kernel takes back first.
-    inactive: &'static str,
+    /// What `stat` calls pages of files, which the kernel takes back when it needs them.
+    files: [&'static str; 2],
 }
 
 impl Cgroup {
@@ -54,8 +54,10 @@ impl Group {
     /// What is in use and cannot be had back for the asking.
     fn used(&self) -> Option<u64> {
         let stat = fs::read_to_string(&self.stat).unwrap_or_default();
-        let inactive = stat.lines().find_map(|line| line.strip_prefix(self.inactive)?.trim().parse().ok());
-        Some(number(&self.used)?.saturating_sub(inactive.unwrap_or(0)))
+        let pages =
+            |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        let files: u64 = self.files.iter().filter_map(|name| pages(name)).sum();
+        Some(number(&self.used)?.saturating_sub(files))
     }
 }
 
@@ -77,7 +79,7 @@ fn groups(table: &str, root: &Path) -> Vec<Group> {
             used: folder.join("memory.usage_in_bytes"),
             limit: folder.join("memory.limit_in_bytes"),
             stat: folder.join("memory.stat"),
-            inactive: "total_inactive_file ",
+            files: ["total_inactive_file ", "total_active_file "],
         };
         return folders(&root.join("memory"), path).map(v1).filter(|group| group.used.exists()).collect();
     }
@@ -85,7 +87,7 @@ fn groups(table: &str, root: &Path) -> Vec<Group> {
         used: folder.join("memory.current"),
         limit: folder.join("memory.max"),
         stat: folder.join("memory.stat"),
-        inactive: "inactive_file ",
+        files: ["inactive_file ", "active_file "],
     };
     let path = path_of(str::is_empty).unwrap_or("/");
     folders(root, path).map(v2).filter(|group| group.used.exists()).collect()
@@ -103,15 +105,16 @@ fn folders(root: &Path, path: &str) -> impl Iterator<Item = PathBuf> {
 mod tests {
     use super::*;
 
-    /// A tree of groups in files: (folder, used, limit, inactive).
+    /// A tree of groups in files: (folder, used, limit, pages of files).
     fn tree(name: &str, groups: &[(&str, &str, &str, &str)]) -> PathBuf {
         let root = std::env::temp_dir().join(format!("meshloom-cgroup-{name}-{}", std::process::id()));
-        for (folder, used, limit, inactive) in groups {
+        for (folder, used, limit, files) in groups {
             let folder = root.join(folder);
             fs::create_dir_all(&folder).expect("made");
             fs::write(folder.join("memory.current"), used).expect("written");
             fs::write(folder.join("memory.max"), limit).expect("written");
-            fs::write(folder.join("memory.stat"), format!("anon 5\ninactive_file {inactive}\n")).expect("written");
+            fs::write(folder.join("memory.stat"), format!("anon 5\ninactive_file {files}\nactive_file 0\n"))
+                .expect("written");
         }
         root
     }
@@ -123,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_limit_around_us_counts_without_idle_file_pages() {
+    fn the_nearest_limit_around_us_counts_without_pages_of_files() {
         let root = tree("nearest", &[("a", "900\n", "1000\n", "100"), ("a/b", "300\n", "max\n", "0")]);
         assert_eq!(pressure(&root, "0::/a/b\n", None), Some(0.8));
     }

@@ -72,8 +72,8 @@ impl Overload {
                 name: monitor.name.clone(),
                 monitor: Monitor::new(&monitor.kind, workers),
                 pressure: 0.0,
-                gauge: telemetry.gauge_named(&format!("overload.{}.pressure", monitor.name)),
-                failed: telemetry.counter_named(&format!("overload.{}.failed_updates", monitor.name)),
+                gauge: gauge(telemetry, &format!("overload.{}.pressure", monitor.name)),
+                failed: counter(telemetry, &format!("overload.{}.failed_updates", monitor.name)),
             })
             .collect();
         let place = |name: &str| monitors.iter().position(|watched| watched.name == name);
@@ -87,8 +87,8 @@ impl Overload {
                     .iter()
                     .filter_map(|trigger| Some((place(&trigger.monitor)?, trigger.clone())))
                     .collect(),
-                active: telemetry.gauge_named(&format!("overload.{}.active", action.name.as_str())),
-                percent: telemetry.gauge_named(&format!("overload.{}.scale_percent", action.name.as_str())),
+                active: gauge(telemetry, &format!("overload.{}.active", action.name.as_str())),
+                percent: gauge(telemetry, &format!("overload.{}.scale_percent", action.name.as_str())),
             })
             .collect();
         Self {
@@ -143,6 +143,14 @@ impl Relief {
             ActionName::ShrinkHeap => &mut self.shrink,
         }
     }
+}
+
+fn gauge(telemetry: &mut Telemetry, name: &str) -> Gauge {
+    telemetry.gauge(name, name, &[])
+}
+
+fn counter(telemetry: &mut Telemetry, name: &str) -> Counter {
+    telemetry.counter(name, name, &[])
 }
 
 /// A worker's part of a percentage.

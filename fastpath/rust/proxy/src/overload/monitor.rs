@@ -89,8 +89,7 @@ mod tests {
     #[test]
     fn what_is_no_number_is_no_pressure() {
         let file = std::env::temp_dir().join(format!("meshloom-pressure-{}", std::process::id()));
-        let monitor =
-            Monitor::new(&MonitorKind::Injected { file: file.to_string_lossy().into_owned() }, 1);
+        let monitor = Monitor::new(&MonitorKind::Injected { file: file.to_string_lossy().into_owned() }, 1);
         assert_eq!(monitor.pressure(&USAGE), None);
         for (text, pressure) in [("0.5\n", Some(0.5)), ("nan", None), ("x", None)] {
             fs::write(&file, text).expect("writable");

@@ -926,6 +926,10 @@ pub struct Listener {
     pub tcp_backlog_size: Option<u32>,
     #[prost(message, optional, tag = "26")]
     pub bind_to_port: Option<bool>,
+    #[prost(bool, tag = "31")]
+    pub ignore_global_conn_limit: bool,
+    #[prost(bool, tag = "35")]
+    pub bypass_overload_manager: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListenerFilter {

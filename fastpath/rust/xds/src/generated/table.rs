@@ -514,11 +514,11 @@ pub(crate) static MESSAGES: &[Message] = &[
         Field { number: 28, name: "stat_prefix", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 29, name: "enable_reuse_port", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
         Field { number: 30, name: "enable_mptcp", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
-        Field { number: 31, name: "ignore_global_conn_limit", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
+        Field { number: 31, name: "ignore_global_conn_limit", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 32, name: "filter_chain_matcher", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "give each filter chain a filter_chain_match" },
         Field { number: 33, name: "additional_addresses", repeated: true, kind: Kind::Message(60), status: Status::Read, hint: "" },
         Field { number: 34, name: "max_connections_to_accept_per_socket_event", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
-        Field { number: 35, name: "bypass_overload_manager", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
+        Field { number: 35, name: "bypass_overload_manager", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 36, name: "fcds_config", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
     ] },
     Message { name: "envoy.config.listener.v3.ListenerFilter", fields: &[

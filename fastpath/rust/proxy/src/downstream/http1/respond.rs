@@ -35,6 +35,7 @@ impl Engine {
     fn closes_after(&mut self, exchange: &Exchange, down: &mut Downstream) -> bool {
         let now = self.now();
         let draining = self.draining || down.listener.draining.get();
+        let overloaded = !exchange.chain.bypass_overload && self.disables_keepalive();
         let Some(http) = down.http() else { return true };
         let stats = &exchange.chain.stats;
         let spent = http
@@ -48,6 +49,10 @@ impl Engine {
         }
         if draining || now >= http.drain_at {
             stats.cx_drain_close.inc();
+            return true;
+        }
+        if overloaded {
+            stats.cx_overload_disable_keepalive.inc();
             return true;
         }
         // Whoever answers before the end of the request may leave its rest unread.
