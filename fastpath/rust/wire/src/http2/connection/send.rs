@@ -177,16 +177,17 @@ impl Connection {
 
     #[inline]
     fn field(&mut self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-        if is_of_http1(name, value) {
+        let id = KnownHeader::from_name(name);
+        if is_of_http1(id, value) {
             return;
         }
         if !name.iter().any(u8::is_ascii_uppercase) {
-            self.encoder.field(name, value, out);
+            self.encoder.known_field(id, name, value, out);
             return;
         }
         self.lower.clear();
         self.lower.extend(name.iter().map(u8::to_ascii_lowercase));
-        self.encoder.field(&self.lower, value, out);
+        self.encoder.known_field(id, &self.lower, value, out);
     }
 
     fn end_sending(&mut self, id: StreamId) {
@@ -210,8 +211,8 @@ impl Asked {
 
 /// Fields that HTTP/2 must not have (RFC 9113 8.2.2), or says otherwise.
 #[inline]
-fn is_of_http1(name: &[u8], value: &[u8]) -> bool {
-    match KnownHeader::from_name(name) {
+fn is_of_http1(id: Option<KnownHeader>, value: &[u8]) -> bool {
+    match id {
         Some(KnownHeader::Te) => !value.eq_ignore_ascii_case(b"trailers"),
         Some(KnownHeader::Host) => true,
         Some(id) => id.is_hop_by_hop(),

@@ -2,6 +2,7 @@
 
 use super::dynamic_table::{DEFAULT_TABLE_SIZE, DynamicTable, Hash, OVERHEAD};
 use super::{huffman, integer, static_table};
+use crate::http1::KnownHeader;
 
 /// Encodes the field sections of one connection, in their order.
 ///
@@ -50,17 +51,32 @@ impl Encoder {
     /// Appends one field. `name` is in lower case.
     #[inline]
     pub fn field(&mut self, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-        let static_name = static_table::name_index(name);
+        self.known_field(KnownHeader::from_name(name), name, value, out);
+    }
+
+    /// The same for a name that has been looked up already.
+    #[inline]
+    pub(in crate::http2) fn known_field(
+        &mut self,
+        id: Option<KnownHeader>,
+        name: &[u8],
+        value: &[u8],
+        out: &mut Vec<u8>,
+    ) {
+        let Habit { static_name, kind } = Habit::of(id, name);
         if let Some(index) = static_table::field_index(static_name, value) {
             integer::encode(index, 7, 0x80, out);
             return;
         }
-        if !recurs(name, value) || name.len() + value.len() + OVERHEAD > self.table.max_size() / 2 {
-            let pattern = if is_secret(name, value) { NEVER_INDEXED } else { NOT_INDEXED };
-            literal(static_name, 4, pattern, name, value, out);
-            return;
+        let is_small = name.len() + value.len() + OVERHEAD <= self.table.max_size() / 2;
+        match kind {
+            Kind::Recurs if is_small => self.indexed(static_name, name, value, out),
+            Kind::Cookie if is_small && value.len() >= GUESSABLE => {
+                self.indexed(static_name, name, value, out);
+            }
+            Kind::Recurs | Kind::Changes => literal(static_name, 4, NOT_INDEXED, name, value, out),
+            Kind::Cookie | Kind::Secret => literal(static_name, 4, NEVER_INDEXED, name, value, out),
         }
-        self.indexed(static_name, name, value, out);
     }
 
     fn indexed(&mut self, static_name: usize, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -103,50 +119,68 @@ fn string(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether the field is likely to come again with this value.
-#[inline]
-fn recurs(name: &[u8], value: &[u8]) -> bool {
-    match name {
-        b":path"
-        | b"age"
-        | b"content-length"
-        | b"content-range"
-        | b"etag"
-        | b"expires"
-        | b"if-match"
-        | b"if-modified-since"
-        | b"if-none-match"
-        | b"if-range"
-        | b"last-modified"
-        | b"location"
-        | b"range"
-        | b"set-cookie"
-        | b"x-request-id"
-        | b"traceparent"
-        | b"tracestate"
-        | b"b3"
-        | b"x-b3-traceid"
-        | b"x-b3-spanid"
-        | b"x-b3-parentspanid"
-        | b"x-ot-span-context"
-        | b"x-client-trace-id"
-        | b"x-envoy-upstream-service-time"
-        | b"x-envoy-expected-rq-timeout-ms"
-        | b"grpc-timeout"
-        | b"grpc-message" => false,
-        _ => !is_secret(name, value),
+/// How fields of a name are best written.
+#[derive(Clone, Copy)]
+struct Habit {
+    /// The first entry of the static table with this name; 0 if there is none.
+    static_name: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    /// Likely to come again with the same value.
+    Recurs,
+    Changes,
+    /// Not to be found out by watching the compression (RFC 7541 7.1).
+    Secret,
+    /// Secret if it is short enough to be guessed.
+    Cookie,
+}
+
+/// Cookies shorter than this could be guessed.
+const GUESSABLE: usize = 20;
+
+impl Habit {
+    #[inline]
+    fn of(id: Option<KnownHeader>, name: &[u8]) -> Self {
+        match id {
+            Some(id) => {
+                HABITS.get(id as usize).copied().unwrap_or(Self { static_name: 0, kind: Kind::Changes })
+            }
+            None if name == b":path" => Self { static_name: static_table::PATH, kind: Kind::Changes },
+            None => Self { static_name: static_table::name_index(name), kind: Kind::Recurs },
+        }
+    }
+
+    const fn of_known(id: KnownHeader) -> Self {
+        use KnownHeader as H;
+        let kind = match id {
+            H::Authorization | H::ProxyAuthorization => Kind::Secret,
+            H::Cookie => Kind::Cookie,
+            H::Age | H::ContentLength | H::ContentRange | H::Etag | H::Expires | H::IfMatch => Kind::Changes,
+            H::IfModifiedSince | H::IfNoneMatch | H::IfRange | H::LastModified | H::Location => Kind::Changes,
+            H::Range | H::SetCookie | H::XRequestId | H::Traceparent | H::Tracestate | H::B3 => Kind::Changes,
+            H::XB3Traceid | H::XB3Spanid | H::XB3Parentspanid | H::XOtSpanContext => Kind::Changes,
+            H::XClientTraceId | H::XEnvoyUpstreamServiceTime | H::XEnvoyExpectedRqTimeoutMs => Kind::Changes,
+            H::GrpcTimeout | H::GrpcMessage => Kind::Changes,
+            _ => Kind::Recurs,
+        };
+        Self { static_name: static_table::find_name(id.name().as_bytes()), kind }
     }
 }
 
-/// What must not be found out by watching the compression (RFC 7541 7.1): credentials, and cookies that are short
-/// enough to be guessed.
-#[inline]
-fn is_secret(name: &[u8], value: &[u8]) -> bool {
-    match name {
-        b"authorization" | b"proxy-authorization" => true,
-        b"cookie" => value.len() < 20,
-        _ => false,
+static HABITS: [Habit; KnownHeader::COUNT] = habits();
+
+#[allow(clippy::indexing_slicing, reason = "runs in the compiler")]
+const fn habits() -> [Habit; KnownHeader::COUNT] {
+    let mut habits = [Habit { static_name: 0, kind: Kind::Recurs }; KnownHeader::COUNT];
+    let mut at = 0;
+    while at < KnownHeader::COUNT {
+        habits[at] = Habit::of_known(KnownHeader::ALL[at]);
+        at += 1;
     }
+    habits
 }
 
 /// FNV-like, by words; it only has to tell the entries of one table apart.

@@ -45,29 +45,56 @@ pub(super) fn encode(value: &[u8], out: &mut Vec<u8>) {
 #[inline]
 #[allow(clippy::indexing_slicing, reason = "the table has an entry for each value of u8")]
 pub(super) fn decode(encoded: &[u8], out: &mut Vec<u8>) -> Option<()> {
-    out.reserve(encoded.len() * 8 / 5);
-    let mut bytes = encoded.iter();
-    // Left-aligned; zeros below the `count` bits that are there.
-    let mut bits: u64 = 0;
-    let mut count: u32 = 0;
+    let start = out.len();
+    // No code is shorter than five bits.
+    out.resize(start + encoded.len() * 8 / 5, 0);
+    let mut places = out.get_mut(start..)?.iter_mut();
+    let mut bits = Bits { rest: encoded, ahead: 0, count: 0 };
     loop {
-        while count <= 56 {
-            let Some(byte) = bytes.next() else { break };
-            bits |= u64::from(*byte) << (56 - count);
-            count += 8;
-        }
-        let (symbol, len) = match TABLES.short[(bits >> (64 - SHORT)) as usize] {
-            (_, 0) => long(bits)?,
+        bits.refill();
+        let (symbol, len) = match TABLES.short[(bits.ahead >> (64 - SHORT)) as usize] {
+            (_, 0) => long(bits.ahead)?,
             found => found,
         };
-        if u32::from(len) > count {
-            // Fewer than eight ones are padding.
-            return (count < 8 && (!bits).leading_zeros() >= count && bits.count_ones() == count)
-                .then_some(());
+        if u32::from(len) > bits.count {
+            break;
         }
-        out.push(symbol);
-        bits <<= len;
-        count -= u32::from(len);
+        *places.next()? = symbol;
+        bits.ahead <<= len;
+        bits.count -= u32::from(len);
+    }
+    let unused = places.len();
+    out.truncate(out.len() - unused);
+    // Fewer than eight ones are padding.
+    (bits.count < 8 && bits.ahead.count_ones() == bits.count).then_some(())
+}
+
+/// A string's bits.
+struct Bits<'e> {
+    rest: &'e [u8],
+    /// The next ones, at the left; zeros behind the `count` that are there.
+    ahead: u64,
+    count: u32,
+}
+
+impl Bits<'_> {
+    /// Makes sure that the longest code is all there, if it is there at all.
+    #[inline]
+    fn refill(&mut self) {
+        if self.count as usize >= MAX_LEN {
+            return;
+        }
+        if let Some((bytes, behind)) = self.rest.split_first_chunk::<4>() {
+            self.ahead |= u64::from(u32::from_be_bytes(*bytes)) << (32 - self.count);
+            self.count += 32;
+            self.rest = behind;
+            return;
+        }
+        while let Some((byte, behind)) = self.rest.split_first() {
+            self.ahead |= u64::from(*byte) << (56 - self.count);
+            self.count += 8;
+            self.rest = behind;
+        }
     }
 }
 

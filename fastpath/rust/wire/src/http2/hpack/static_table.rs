@@ -69,6 +69,24 @@ pub(super) fn name_index(name: &[u8]) -> usize {
     }
 }
 
+/// The same, for the compiler.
+#[allow(clippy::indexing_slicing, reason = "runs in the compiler")]
+pub(super) const fn find_name(name: &[u8]) -> usize {
+    let mut index = 0;
+    while index < LEN {
+        let known = ENTRIES[index].0;
+        let mut same = 0;
+        while same < known.len() && same < name.len() && known[same] == name[same] {
+            same += 1;
+        }
+        index += 1;
+        if same == known.len() && same == name.len() {
+            return index;
+        }
+    }
+    0
+}
+
 /// The index of exactly this field, given the first index of its name.
 #[inline]
 pub(super) fn field_index(name_index: usize, value: &[u8]) -> Option<usize> {
@@ -84,14 +102,14 @@ pub(super) fn field_index(name_index: usize, value: &[u8]) -> Option<usize> {
 }
 
 const METHOD: usize = 2;
-const PATH: usize = 4;
+pub(super) const PATH: usize = 4;
 const SCHEME: usize = 6;
 const STATUS: usize = 8;
 const ACCEPT_ENCODING: usize = 16;
 const STATUSES: [(usize, &[u8]); 7] =
     [(8, b"200"), (9, b"204"), (10, b"206"), (11, b"304"), (12, b"400"), (13, b"404"), (14, b"500")];
 
-static ENTRIES: [(&[u8], &[u8]); 61] = [
+const ENTRIES: [(&[u8], &[u8]); 61] = [
     (b":authority", b""),
     (b":method", b"GET"),
     (b":method", b"POST"),
@@ -157,13 +175,14 @@ static ENTRIES: [(&[u8], &[u8]); 61] = [
 
 #[cfg(test)]
 mod tests {
-    use super::{ENTRIES, field_index, get, name_index};
+    use super::{ENTRIES, field_index, find_name, get, name_index};
 
     #[test]
     fn every_entry_is_found_by_its_name_and_by_itself() {
         for (at, (name, value)) in ENTRIES.iter().enumerate() {
             let first = name_index(name);
             assert_eq!(get(first).unwrap().0, *name);
+            assert_eq!(find_name(name), first);
             assert!(first <= at + 1);
             if !value.is_empty() {
                 assert_eq!(field_index(first, value), Some(at + 1), "{name:?}");
