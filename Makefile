@@ -10,6 +10,7 @@ RUST := Cargo.toml Cargo.lock $(shell find fastpath/rust -path '*/fuzz' -prune -
 CYTHON := $(wildcard fastpath/cython/*.pyx)
 # The real Envoy brings its own `envoy` package, so it lives in an environment of its own.
 ENVOY := .peers/.installed
+H2SPEC := .peers/bin/h2spec
 
 .DEFAULT_GOAL := help
 .PHONY: help setup core cython peers check format test bench demo lock generate fuzz
@@ -37,11 +38,16 @@ core: $(VENV)/.packages ## rebuild only the Rust extension, in place
 cython: $(VENV)/.packages ## rebuild only the Cython modules, in place
 	@$(BIN)/python tools/mesh_build.py cython
 
-peers: $(ENVOY) ## install the real Envoy that tests compare us with
+peers: $(ENVOY) $(H2SPEC) ## install what tests compare and check us with: the real Envoy, and h2spec (needs Go)
 
 $(ENVOY): tools/peers.lock
 	@$(PYTHON) -m venv .peers
 	@.peers/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/peers.lock
+	@touch $@
+
+$(H2SPEC): tools/h2spec/go.mod tools/h2spec/go.sum | $(ENVOY)
+	@$(PYTHON) tools/doctor.py peers
+	@cd tools/h2spec && GOBIN=$(CURDIR)/.peers/bin go install github.com/summerwind/h2spec/cmd/h2spec
 	@touch $@
 
 check: setup ## format, lints, types, import rules, dependency policy, file sizes

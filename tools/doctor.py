@@ -1,4 +1,7 @@
-"""Says what this machine lacks to build Meshloom, and what to do about it. Standard library only."""
+"""Says what this machine lacks to build Meshloom, and what to do about it. Standard library only.
+
+Run as `doctor.py peers` it speaks of what the tests' peers are built with instead.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from collections.abc import Iterator
 
 RUST_NEEDED = (1, 85)
 PYTHON_NEEDED = (3, 11)
+GO_NEEDED = (1, 19)
 
 
 def missing() -> Iterator[str]:
@@ -29,6 +33,14 @@ def missing() -> Iterator[str]:
         yield "Linux: the data plane is built on epoll and memfd"
 
 
+def missing_for_peers() -> Iterator[str]:
+    go = f"Go {dotted(GO_NEEDED)} or later, which builds h2spec for the tests"
+    if shutil.which("go") is None:
+        yield f"{go} (Debian and Ubuntu: apt install golang-go; Fedora: dnf install golang)"
+    elif (found := go_version()) < GO_NEEDED:
+        yield f"{go} (this is {dotted(found)})"
+
+
 def dotted(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
@@ -39,8 +51,15 @@ def rust_version() -> tuple[int, int]:
     return int(major), int(minor)
 
 
+def go_version() -> tuple[int, int]:
+    """Of `go version go1.19.8 linux/amd64`."""
+    words = subprocess.run(["go", "version"], capture_output=True, text=True, check=True).stdout.split()
+    major, minor = words[2].removeprefix("go").split(".")[:2]
+    return int(major), int(minor)
+
+
 def main() -> int:
-    problems = list(missing())
+    problems = list(missing_for_peers() if sys.argv[1:] == ["peers"] else missing())
     for problem in problems:
         print(f"missing: {problem}", file=sys.stderr)
     return 1 if problems else 0
