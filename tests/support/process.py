@@ -1,0 +1,30 @@
+"""What a process costs, from /proc."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICK = os.sysconf("SC_CLK_TCK")
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of CPU so far, user's and kernel's, and bytes of resident memory now."""
+
+    cpu: float
+    memory: int
+
+
+def children(pid: int) -> list[int]:
+    """The processes that `pid` started and that live."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def cost(pid: int) -> Cost:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return Cost((int(fields[11]) + int(fields[12])) / _TICK, pages * _PAGE)
