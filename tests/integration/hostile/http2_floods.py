@@ -19,7 +19,7 @@ BYTES = 8 << 20
 
 @dataclass(frozen=True)
 class Flood:
-    """`piece` is sent again and again behind `opening`, for a fresh stream each time where `streams` is set."""
+    """`piece` is sent over and over behind `opening`, for a fresh stream each time where `streams` is set."""
 
     name: str
     piece: Callable[[int], bytes]

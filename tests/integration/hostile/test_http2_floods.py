@@ -11,10 +11,8 @@ import pytest
 
 from tests.integration.hostile.http2_floods import FLOODS, Flood
 from tests.integration.hostile.upstream import Upstream
-from tests.integration.http2.stage import http2_cluster
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.http2_client import Http2Client, RawClient
-from tests.support.http2_origin import Http2Origin
 from tests.support.process import children, cost
 from tests.support.proxies import Kind, running
 
@@ -38,9 +36,9 @@ class Target:
 
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    upstream, origin = Upstream(), Http2Origin()
+    upstream, quiet = Upstream(), Upstream()
     hosts = [virtual_host(route({"prefix": "/flood"}, "flooded"), route({"prefix": "/"}, "quiet"))]
-    clusters = [cluster("flooded", upstream.port), http2_cluster("quiet", origin.port)]
+    clusters = [cluster("flooded", upstream.port), cluster("quiet", quiet.port)]
     bootstrap = static([http_listener("edge", hosts, delayed_close_timeout="0.2s")], clusters)
     with running(KIND, bootstrap, tmp_path_factory.mktemp("floods")) as proxy:
         worker = next(iter(children(proxy.process.pid)), proxy.process.pid)
@@ -49,7 +47,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
             assert all(client.fetch(path="/warm").status == 200 for _ in range(50))
         yield Target(port, worker, upstream)
     upstream.close()
-    origin.close()
+    quiet.close()
 
 
 class Neighbour(threading.Thread):

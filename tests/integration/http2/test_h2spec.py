@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.integration.http2.stage import tls_socket
 from tests.integration.proxy.pki import Authority
-from tests.support.bootstrap import direct, http_listener, static, virtual_host
+from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.envoy import ROOT
+from tests.support.origin import Origin, answer
 from tests.support.proxies import Proxy, running
 
 H2SPEC = ROOT / ".peers/bin/h2spec"
@@ -23,14 +25,18 @@ SECONDS_PER_CASE = 2
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder: Path = tmp_path_factory.mktemp("h2spec")
-    # A body that some cases must see come in pieces.
-    hosts = [virtual_host(direct({"prefix": "/"}, 200, "x" * 1000))]
+    # Some cases must see a body in pieces. Others send a second frame, which is wrong for an open stream:
+    # the answer to the first must not have ended it before.
+    body = answer(200, b"x" * 1000)
+    origin = Origin(lambda _received: replace(body, wait=0.05))
+    hosts = [virtual_host(route({"prefix": "/"}, "origin"))]
     secure = http_listener("tls", hosts)
     secure["filter_chains"][0]["transport_socket"] = tls_socket(Authority(), folder)
-    # An end that is put off until the client has ended must not outlast the tool's patience.
-    plain = http_listener("plain", hosts, delayed_close_timeout="0.5s")
-    with running("meshproxy", static([plain, secure], []), folder) as one:
+    # The first byte of a bad preface would otherwise make it a bad request of HTTP/1.
+    plain = http_listener("plain", hosts, codec_type="HTTP2")
+    with running("meshproxy", static([plain, secure], [cluster("origin", origin.port)]), folder) as one:
         yield one
+    origin.close()
 
 
 @pytest.mark.parametrize("listener", ["plain", "tls"])
