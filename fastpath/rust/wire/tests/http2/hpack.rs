@@ -129,6 +129,7 @@ fn blocks_that_do_not_decode_are_refused() {
         ("0084 ffff ffff 01 61", HpackError::InvalidHuffman),
         ("82 20", HpackError::InvalidSizeUpdate),
         ("3fe2 1f", HpackError::InvalidSizeUpdate),
+        ("20 20 3fe11f", HpackError::InvalidSizeUpdate),
     ] {
         assert_eq!(decode(&mut Decoder::new(4096), &bytes(hex)), Err(fault), "{hex}");
     }

@@ -14,7 +14,7 @@ pub enum HpackError {
     InvalidIndex,
     #[error("a Huffman string with EOS or without proper padding")]
     InvalidHuffman,
-    #[error("a table size update that is too large, or behind a field")]
+    #[error("a table size update that is too large, behind a field, or the third of its block")]
     InvalidSizeUpdate,
 }
 
@@ -23,6 +23,8 @@ pub trait FieldSink {
     fn field(&mut self, name: &[u8], value: &[u8]);
 }
 
+/// Updates of the table's size before the first field: the smallest since the last block, and the last (RFC 7541 4.2).
+const SIZE_UPDATES: u8 = 2;
 /// What a string may leave allocated behind a block.
 const KEPT_SCRATCH: usize = 8 * 1024;
 
@@ -57,16 +59,17 @@ impl Decoder {
     /// Decodes a whole block. After an error the decoder must not be used again.
     pub fn decode(&mut self, block: &[u8], sink: &mut impl FieldSink) -> Result<(), HpackError> {
         let mut at = 0;
-        let mut may_resize = true;
+        let mut updates_left = SIZE_UPDATES;
         while let Some(first) = block.get(at).copied() {
             if first & 0xe0 == 0x20 {
-                self.resize(block, &mut at, may_resize)?;
+                updates_left = updates_left.checked_sub(1).ok_or(HpackError::InvalidSizeUpdate)?;
+                self.resize(block, &mut at)?;
                 continue;
             }
             if self.must_resize {
                 return Err(HpackError::InvalidSizeUpdate);
             }
-            may_resize = false;
+            updates_left = 0;
             if first & 0x80 != 0 {
                 let index = integer::decode(block, &mut at, 7).ok_or(HpackError::Truncated)?;
                 let (name, value) = entry(&self.table, index).ok_or(HpackError::InvalidIndex)?;
@@ -80,9 +83,9 @@ impl Decoder {
         Ok(())
     }
 
-    fn resize(&mut self, block: &[u8], at: &mut usize, may_resize: bool) -> Result<(), HpackError> {
+    fn resize(&mut self, block: &[u8], at: &mut usize) -> Result<(), HpackError> {
         let size = integer::decode(block, at, 5).ok_or(HpackError::Truncated)?;
-        if !may_resize || size > self.limit {
+        if size > self.limit {
             return Err(HpackError::InvalidSizeUpdate);
         }
         self.table.resize(size);
