@@ -78,6 +78,8 @@ class Arbiter:
         self._lines = Switchboard(self._loop, self._on_message)
         self._generations = Generations(options, self._loop, self._listeners, self._give_way)
         self._worker_settings: dict[str, Any] = {}
+        # Keys of TLS session tickets come from it: the same for all workers, and gone with us.
+        self._ticket_secret = os.urandom(32).hex()
         self._restarts = [0] * options.workers
         self._last_turn = now
         self._exit_code: int | None = None
@@ -157,6 +159,7 @@ class Arbiter:
             "telemetry_fd": self._regions.fds[slot],
             "listeners": [{**endpoint.describe(), "fd": each.fileno()} for endpoint, each in held],
             "drain_time_s": self._options.drain_time_s,
+            "ticket_secret": self._ticket_secret,
         }
         keep = [theirs.fileno(), self._regions.fds[slot], *(each.fileno() for _, each in held)]
         pid = child.fork_worker(self._program.worker, settings, keep + ([bundle.fd] if bundle else []))

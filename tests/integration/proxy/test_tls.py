@@ -96,7 +96,7 @@ def test_a_server_of_another_identity_is_refused(start: Start, origin: MakeOrigi
     reply = fetch(proxy.port("out"))
     assert reply.status == 503
     assert app.received == []
-    assert proxy.stat("cluster.peer.ssl.fail_verify_error") >= 1
+    assert proxy.stat("cluster.peer.ssl.fail_verify_san") >= 1
 
 
 def test_a_certificate_with_two_identities_is_refused(

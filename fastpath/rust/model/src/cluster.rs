@@ -280,6 +280,12 @@ pub struct TransportMatch {
 }
 
 impl Cluster {
+    /// May a connection to an endpoint of it be TLS?
+    pub fn speaks_tls(&self) -> bool {
+        let tls = |transport: &UpstreamTransport| matches!(transport, UpstreamTransport::Tls(_));
+        tls(&self.transport) || self.transport_matches.iter().any(|each| tls(&each.transport))
+    }
+
     /// How bytes travel to an endpoint. The position tells apart connections that may not be mixed: it is `None` for
     /// the cluster's own transport.
     pub fn transport_to(&self, endpoint: &Endpoint) -> (Option<usize>, &UpstreamTransport) {

@@ -10,7 +10,10 @@ use crate::endpoint::Endpoints;
 use crate::ids::{AssignmentIndex, ClusterIndex, Index, ListenerName, RouteTableIndex, SecretIndex};
 use crate::listener::Listener;
 use crate::route::RouteTable;
-use crate::tls::{CertificateSource, Secret, TlsCertificate, ValidationContext, ValidationSource};
+use crate::tls::{
+    CertificateSource, Secret, TicketKeys, TicketKeysSource, TlsCertificate, ValidationContext,
+    ValidationSource,
+};
 
 /// All resources at one version. It never changes; an update makes a new one that shares what stayed the same.
 ///
@@ -60,7 +63,7 @@ impl Snapshot {
             CertificateSource::Inline(certificate) => Some(certificate),
             CertificateSource::Secret(index) => match &**self.secrets.get(*index)? {
                 Secret::Certificate(certificate) => Some(certificate),
-                Secret::Validation(_) => None,
+                Secret::Validation(_) | Secret::TicketKeys(_) => None,
             },
         }
     }
@@ -79,7 +82,18 @@ impl Snapshot {
     fn validation_secret(&self, index: SecretIndex) -> Option<&ValidationContext> {
         match &**self.secrets.get(index)? {
             Secret::Validation(context) => Some(context),
-            Secret::Certificate(_) => None,
+            Secret::Certificate(_) | Secret::TicketKeys(_) => None,
+        }
+    }
+
+    /// The ticket keys behind a source; `None` while their secret is missing (or is of the wrong kind).
+    pub fn ticket_keys<'s>(&'s self, source: &'s TicketKeysSource) -> Option<&'s Arc<TicketKeys>> {
+        match source {
+            TicketKeysSource::Inline(keys) => Some(keys),
+            TicketKeysSource::Secret(index) => match &**self.secrets.get(*index)? {
+                Secret::TicketKeys(keys) => Some(keys),
+                Secret::Certificate(_) | Secret::Validation(_) => None,
+            },
         }
     }
 }

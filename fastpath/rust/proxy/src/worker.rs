@@ -19,7 +19,7 @@ use crate::listener::{BuildContext, ListenSocket, ListenerRuntime, socket_addres
 use crate::overload::Overload;
 use crate::reactor::{Kind, Millis, Ready, Token};
 use crate::telemetry::LocalWorkload;
-use crate::tls::TlsContexts;
+use crate::tls::{TlsCache, TlsContexts, ticket_secret};
 use crate::upstream::UpdateContext;
 
 /// How a worker ends.
@@ -119,9 +119,10 @@ impl Worker {
         let (telemetry, adoption) = Telemetry::adopt(region, Limits::default());
         diag::debug("telemetry_adopted", &[("how", &format!("{adoption:?}"))]);
         let local = LocalWorkload::from_node(&settings.node);
-        let engine = Engine::new(telemetry, local, max_connections(settings), |telemetry| {
+        let mut engine = Engine::new(telemetry, local, max_connections(settings), |telemetry| {
             Overload::new(&settings.overload, settings.workers, telemetry)
         })?;
+        engine.tls = TlsCache::new(ticket_secret(&settings.ticket_secret)?, settings.slot == 0);
         let channel = settings.control_fd.map(|fd| Channel::new(adopt(fd)));
         if let Some(channel) = &channel {
             engine.poller.add_level(channel.fd(), CONTROL)?;

@@ -30,6 +30,21 @@ pub struct ClientHello {
     pub server_name: Option<Box<str>>,
     /// Offered protocols in the client's order.
     pub alpn: Vec<Box<[u8]>>,
+    /// What else the client offers, for who terminates.
+    pub offers: Offers,
+}
+
+/// What a client can do, by IANA's numbers and in its order of preference.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Cipher suites.
+    pub cipher_suites: Vec<u16>,
+    /// Key exchange groups (RFC 8446 4.2.7).
+    pub groups: Vec<u16>,
+    /// It can speak TLS 1.3.
+    pub tls13: bool,
+    /// It asks for an OCSP response (RFC 6066 8).
+    pub wants_staple: bool,
 }
 
 /// Looks at everything that has been received so far. A hello of more than `longest` bytes, record headers included, is
@@ -129,9 +144,9 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
     let mut cursor = Cursor(hello);
     cursor.take(2 + 32)?; // legacy_version, random
     cursor.vector(1)?; // legacy_session_id
-    cursor.vector(2)?; // cipher_suites
-    cursor.vector(1)?; // legacy_compression_methods
     let mut found = ClientHello::default();
+    found.offers.cipher_suites = numbers(cursor.vector(2)?)?;
+    cursor.vector(1)?; // legacy_compression_methods
     if cursor.0.is_empty() {
         return Some(found);
     }
@@ -141,11 +156,20 @@ fn parse(hello: &[u8]) -> Option<ClientHello> {
         let body = extensions.vector(2)?;
         match kind {
             0 => found.server_name = server_name(body)?,
+            5 => found.offers.wants_staple = body.0.first() == Some(&1),
+            10 => found.offers.groups = numbers({ body }.vector(2)?)?,
             16 => found.alpn = alpn(body)?,
+            43 => found.offers.tls13 = numbers({ body }.vector(1)?)?.contains(&0x0304),
             _ => {}
         }
     }
     Some(found)
+}
+
+/// A list of numbers of two bytes.
+fn numbers(list: Cursor<'_>) -> Option<Vec<u16>> {
+    let pairs = list.0.chunks(2).map(|pair| Some(u16::from_be_bytes(pair.try_into().ok()?)));
+    pairs.collect()
 }
 
 /// Outer `None`: malformed. Inner `None`: there is no usable name.
@@ -218,6 +242,7 @@ mod tests {
         ClientHello {
             server_name: Some("shop.example".into()),
             alpn: vec![b"istio"[..].into(), b"h2"[..].into()],
+            offers: Offers { cipher_suites: vec![0x1301], ..Offers::default() },
         }
     }
 
@@ -263,7 +288,8 @@ mod tests {
     fn a_name_that_is_no_host_name_is_no_name() {
         let sni = vector(2, &[&[0][..], &vector(2, b"a b\0")].concat());
         let bytes = records(&hello(&extension(0, &sni)), 16_000);
-        assert_eq!(peek(&bytes, MAX_HELLO), Peek::Hello(ClientHello::default()));
+        let Peek::Hello(found) = peek(&bytes, MAX_HELLO) else { panic!() };
+        assert_eq!((found.server_name, found.alpn), (None, Vec::new()));
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub(super) fn base64_pin(text: &str, at: &At<'_>) -> Result<[u8; 32], Invalid> {
 }
 
 /// RFC 4648 4, padding required.
-fn base64(text: &str) -> Option<Vec<u8>> {
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
     if text.len() % 4 != 0 || text.len() - digits.len() > 2 {
         return None;

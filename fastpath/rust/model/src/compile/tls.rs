@@ -1,42 +1,29 @@
 //! TLS contexts.
 
-use std::sync::Arc;
+mod params;
+mod validation;
 
-use meshloom_xds::envoy::config::core::v3 as core;
+use std::sync::Arc;
+use std::time::Duration;
+
 use meshloom_xds::envoy::extensions::transport_sockets::tls::v3 as proto;
-use meshloom_xds::envoy::r#type::matcher::v3 as matcher;
 
 use super::context::Context;
-use super::parts::{choice, data};
+use super::parts::{choice, data, duration};
 use super::path::{At, Invalid};
-use super::{matching, pem};
+use super::pem;
 use crate::tls::{
-    CertificateSource, DownstreamTls, SanKind, SanMatcher, TlsCertificate, TlsContext, TlsVersion,
-    TlsVersions, UpstreamTls, ValidationContext, ValidationSource,
+    CertificateSource, DownstreamTls, StaplePolicy, TicketKeys, TicketKeysSource, Tickets, TlsCertificate,
+    TlsContext, UpstreamTls,
 };
 
-/// Suites of TLS 1.2 that exist here.
-const CIPHER_SUITES: [&str; 6] = [
-    "ECDHE-ECDSA-AES128-GCM-SHA256",
-    "ECDHE-ECDSA-AES256-GCM-SHA384",
-    "ECDHE-ECDSA-CHACHA20-POLY1305",
-    "ECDHE-RSA-AES128-GCM-SHA256",
-    "ECDHE-RSA-AES256-GCM-SHA384",
-    "ECDHE-RSA-CHACHA20-POLY1305",
-];
-/// Suites of Envoy that do not exist here: without forward secrecy, or with CBC. They are left out where a better one is
-/// given too.
-const WEAK_CIPHER_SUITES: [&str; 8] = [
-    "ECDHE-ECDSA-AES128-SHA",
-    "ECDHE-ECDSA-AES256-SHA",
-    "ECDHE-RSA-AES128-SHA",
-    "ECDHE-RSA-AES256-SHA",
-    "AES128-GCM-SHA256",
-    "AES256-GCM-SHA384",
-    "AES128-SHA",
-    "AES256-SHA",
-];
+pub(super) use validation::validation;
+
 const DEFAULT_SESSION_KEYS: u32 = 1;
+/// What BoringSSL gives sessions, and therefore Envoy.
+const DEFAULT_SESSION_TIMEOUT: Duration = Duration::from_secs(2 * 3600);
+/// RFC 8446 4.6.1: a ticket lives for at most a week.
+const MAX_SESSION_TIMEOUT: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) fn downstream(
     value: proto::DownstreamTlsContext,
@@ -47,7 +34,11 @@ pub(super) fn downstream(
         common_tls_context,
         require_client_certificate,
         require_sni,
-        disable_stateless_session_resumption,
+        session_timeout,
+        ocsp_staple_policy,
+        full_scan_certs_on_sni_mismatch,
+        prefer_client_ciphers,
+        session_ticket_keys_type,
     } = value;
     let at_common = at.field("common_tls_context");
     let common = context(at_common.required(common_tls_context)?, &at_common, cx)?;
@@ -56,12 +47,83 @@ pub(super) fn downstream(
             "a server needs a certificate: give tls_certificates or tls_certificate_sds_secret_configs",
         ));
     }
+    let staple_policy = choice(ocsp_staple_policy, &at.field("ocsp_staple_policy"))?;
+    let staple_policy = staple_rules(staple_policy, &common, &at_common.field("tls_certificates"))?;
+    let timeout = duration(session_timeout, &at.field("session_timeout"))?;
     Ok(DownstreamTls {
         common,
         require_client_certificate: require_client_certificate.unwrap_or(false),
         require_sni: require_sni.unwrap_or(false),
-        disable_resumption: disable_stateless_session_resumption.unwrap_or(false),
+        tickets: match timeout {
+            Some(Duration::ZERO) => Tickets::Off,
+            _ => tickets(session_ticket_keys_type, at, cx)?,
+        },
+        session_timeout: timeout.unwrap_or(DEFAULT_SESSION_TIMEOUT).min(MAX_SESSION_TIMEOUT),
+        staple_policy,
+        full_scan: full_scan_certs_on_sni_mismatch.unwrap_or(false),
+        prefer_client_ciphers,
     })
+}
+
+fn tickets(
+    value: Option<proto::downstream_tls_context::SessionTicketKeysType>,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<Tickets, Invalid> {
+    use proto::downstream_tls_context::SessionTicketKeysType as Kind;
+    Ok(match value {
+        None | Some(Kind::DisableStatelessSessionResumption(false)) => Tickets::Own,
+        Some(Kind::DisableStatelessSessionResumption(true)) => Tickets::Off,
+        Some(Kind::SessionTicketKeys(keys)) => {
+            let keys = ticket_keys(&keys, &at.field("session_ticket_keys"))?;
+            Tickets::Shared(TicketKeysSource::Inline(Arc::new(keys)))
+        }
+        Some(Kind::SessionTicketKeysSdsSecretConfig(proto::SdsSecretConfig { name })) => {
+            let at = at.field("session_ticket_keys_sds_secret_config");
+            Tickets::Shared(TicketKeysSource::Secret(cx.secret(&name, &at.field("name"))?))
+        }
+    })
+}
+
+/// The reasons never quote a key.
+pub(super) fn ticket_keys(value: &proto::TlsSessionTicketKeys, at: &At<'_>) -> Result<TicketKeys, Invalid> {
+    let proto::TlsSessionTicketKeys { keys } = value;
+    let at = at.field("keys");
+    if keys.is_empty() {
+        return Err(at.refuse("give at least one key"));
+    }
+    let one = |(nth, key)| {
+        let at = at.item(nth);
+        let key: Result<[u8; 80], _> = data(key, &at)?.try_into();
+        key.map_err(|_| at.refuse("a ticket key has exactly 80 bytes"))
+    };
+    Ok(TicketKeys(keys.iter().enumerate().map(one).collect::<Result<_, _>>()?))
+}
+
+fn staple_rules(
+    policy: proto::downstream_tls_context::OcspStaplePolicy,
+    common: &TlsContext,
+    at_certificates: &At<'_>,
+) -> Result<StaplePolicy, Invalid> {
+    use proto::downstream_tls_context::OcspStaplePolicy;
+    let policy = match policy {
+        OcspStaplePolicy::LenientStapling => StaplePolicy::Lenient,
+        OcspStaplePolicy::StrictStapling => StaplePolicy::Strict,
+        OcspStaplePolicy::MustStaple => StaplePolicy::Must,
+    };
+    let inline = common.certificates.iter().filter_map(|source| match source {
+        CertificateSource::Inline(certificate) => Some(certificate),
+        CertificateSource::Secret(_) => None,
+    });
+    for (nth, certificate) in inline.enumerate() {
+        if policy == StaplePolicy::Must && certificate.staple.is_empty() {
+            let at = at_certificates.item(nth);
+            return Err(at
+                .field("ocsp_staple")
+                .refuse("ocsp_staple_policy is MUST_STAPLE: give an OCSP response"));
+        }
+    }
+    Ok(policy)
 }
 
 pub(super) fn upstream(
@@ -76,20 +138,30 @@ pub(super) fn upstream(
         auto_sni_san_validation,
         allow_renegotiation,
         max_session_keys,
+        enforce_rsa_key_usage,
     } = value;
     if allow_renegotiation {
-        return Err(at.field("allow_renegotiation").refuse("renegotiation is never done"));
+        return Err(at.field("allow_renegotiation").refuse("renegotiation is never done; leave this out"));
     }
+    let at_sni = at.field("sni");
     if sni.len() > 255 {
-        return Err(at.field("sni").refuse("a server name has at most 255 bytes"));
+        return Err(at_sni.refuse("a server name has at most 255 bytes"));
     }
-    let common = context(common_tls_context.unwrap_or_default(), &at.field("common_tls_context"), cx)?;
+    if !sni.is_empty() && rustls_pki_types::ServerName::try_from(sni.as_str()).is_err() {
+        return Err(at_sni.refuse(format!("{sni:?} is neither a host name nor an IP address")));
+    }
+    let at_common = at.field("common_tls_context");
+    let common = context(common_tls_context.unwrap_or_default(), &at_common, cx)?;
+    if common.certificates.len() > 1 {
+        return Err(at_common.refuse("a client shows one certificate; give one"));
+    }
     Ok(UpstreamTls {
         common,
         sni: (!sni.is_empty()).then(|| sni.into()),
         auto_host_sni,
         auto_sni_san_validation,
         max_session_keys: max_session_keys.unwrap_or(DEFAULT_SESSION_KEYS),
+        enforce_rsa_key_usage: enforce_rsa_key_usage.unwrap_or(true),
     })
 }
 
@@ -101,12 +173,7 @@ fn context(value: proto::CommonTlsContext, at: &At<'_>, cx: &mut Context) -> Res
         alpn_protocols,
         validation_context_type,
     } = value;
-    let proto::TlsParameters {
-        tls_minimum_protocol_version: min,
-        tls_maximum_protocol_version: max,
-        cipher_suites,
-    } = tls_params.unwrap_or_default();
-    let at_params = at.field("tls_params");
+    let params = params::params(tls_params.unwrap_or_default(), &at.field("tls_params"))?;
     let mut certificates = Vec::new();
     let at_inline = at.field("tls_certificates");
     for (nth, value) in tls_certificates.iter().enumerate() {
@@ -119,11 +186,13 @@ fn context(value: proto::CommonTlsContext, at: &At<'_>, cx: &mut Context) -> Res
     let alpn = alpn_protocols.into_iter().enumerate();
     let at_alpn = at.field("alpn_protocols");
     Ok(TlsContext {
-        versions: versions(min, max, &at_params)?,
-        cipher_suites: suites(&cipher_suites, &at_params.field("cipher_suites"))?,
+        versions: params.versions,
+        cipher_suites: params.cipher_suites,
+        groups: params.groups,
+        signature_schemes: params.signature_schemes,
         alpn: alpn.map(|(nth, name)| protocol(&name, &at_alpn.item(nth))).collect::<Result<_, _>>()?,
         certificates: certificates.into(),
-        validation: validation_context_type.map(|value| validation_source(value, at, cx)).transpose()?,
+        validation: validation_context_type.map(|value| validation::source(value, at, cx)).transpose()?,
     })
 }
 
@@ -135,182 +204,15 @@ fn protocol(name: &str, at: &At<'_>) -> Result<Box<[u8]>, Invalid> {
     }
 }
 
-fn versions(min: i32, max: i32, at: &At<'_>) -> Result<TlsVersions, Invalid> {
-    use proto::tls_parameters::TlsProtocol;
-    let default = TlsVersions::default();
-    let at_max = at.field("tls_maximum_protocol_version");
-    let min = match choice(min, &at.field("tls_minimum_protocol_version"))? {
-        TlsProtocol::TlsAuto => default.min,
-        // Older versions do not exist here, so the lowest of those that do is the lowest.
-        TlsProtocol::Tlsv10 | TlsProtocol::Tlsv11 | TlsProtocol::Tlsv12 => TlsVersion::V1_2,
-        TlsProtocol::Tlsv13 => TlsVersion::V1_3,
-    };
-    let max = match choice(max, &at_max)? {
-        TlsProtocol::TlsAuto => default.max,
-        TlsProtocol::Tlsv10 | TlsProtocol::Tlsv11 => {
-            return Err(at_max.refuse("TLS before 1.2 does not exist here"));
-        }
-        TlsProtocol::Tlsv12 => TlsVersion::V1_2,
-        TlsProtocol::Tlsv13 => TlsVersion::V1_3,
-    };
-    match min > max {
-        true => Err(at_max.refuse("this is lower than the minimum")),
-        false => Ok(TlsVersions { min, max }),
-    }
-}
-
-/// Each entry is a suite or a group `[A|B]` of equal preference, which here is taken in its order.
-fn suites(values: &[String], at: &At<'_>) -> Result<Box<[Box<str>]>, Invalid> {
-    let mut found: Vec<Box<str>> = Vec::new();
-    for (nth, value) in values.iter().enumerate() {
-        for name in value.trim_matches(['[', ']']).split('|') {
-            match name {
-                known if CIPHER_SUITES.contains(&known) => found.push(known.into()),
-                weak if WEAK_CIPHER_SUITES.contains(&weak) => {}
-                _ => {
-                    return Err(at
-                        .item(nth)
-                        .refuse(format!("{name:?} is not one of {}", CIPHER_SUITES.join(", "))));
-                }
-            }
-        }
-    }
-    match found.is_empty() && !values.is_empty() {
-        true => {
-            Err(at.refuse(format!("none of these exists here; give one of {}", CIPHER_SUITES.join(", "))))
-        }
-        false => Ok(found.into()),
-    }
-}
-
 pub(super) fn certificate(value: &proto::TlsCertificate, at: &At<'_>) -> Result<TlsCertificate, Invalid> {
-    let proto::TlsCertificate { certificate_chain, private_key } = value;
+    let proto::TlsCertificate { certificate_chain, private_key, ocsp_staple } = value;
     let (at_chain, at_key) = (at.field("certificate_chain"), at.field("private_key"));
     let chain = data(at_chain.required(certificate_chain.as_ref())?, &at_chain)?;
     let key = data(at_key.required(private_key.as_ref())?, &at_key)?;
+    let staple = ocsp_staple.as_ref().map(|staple| data(staple, &at.field("ocsp_staple"))).transpose()?;
     Ok(TlsCertificate {
         chain: pem::certificates(&chain, &at_chain)?.into(),
         key: pem::private_key(&key, &at_key)?,
+        staple: staple.unwrap_or_default().into(),
     })
-}
-
-fn validation_source(
-    value: proto::common_tls_context::ValidationContextType,
-    at: &At<'_>,
-    cx: &mut Context,
-) -> Result<ValidationSource, Invalid> {
-    use proto::common_tls_context::{CombinedCertificateValidationContext, ValidationContextType as Kind};
-    match value {
-        Kind::ValidationContext(value) => {
-            let at = at.field("validation_context");
-            validation(&value, &at, cx)
-                .and_then(|context| safe(context, &at))
-                .map(|c| ValidationSource::Inline(Arc::new(c)))
-        }
-        Kind::ValidationContextSdsSecretConfig(proto::SdsSecretConfig { name }) => {
-            let at = at.field("validation_context_sds_secret_config");
-            cx.secret(&name, &at.field("name")).map(ValidationSource::Secret)
-        }
-        Kind::CombinedValidationContext(value) => {
-            let at = at.field("combined_validation_context");
-            let CombinedCertificateValidationContext {
-                default_validation_context,
-                validation_context_sds_secret_config,
-            } = value;
-            let context = default_validation_context.unwrap_or_default();
-            let context = validation(&context, &at.field("default_validation_context"), cx)?;
-            let at = at.field("validation_context_sds_secret_config");
-            let proto::SdsSecretConfig { name } = at.required(validation_context_sds_secret_config)?;
-            let secret = cx.secret(&name, &at.field("name"))?;
-            Ok(ValidationSource::Combined(Arc::new(context), secret))
-        }
-    }
-}
-
-/// Names in a certificate that nobody vouches for say nothing.
-fn safe(context: ValidationContext, at: &At<'_>) -> Result<ValidationContext, Invalid> {
-    match context.trusted_ca.is_empty() && !context.names.is_empty() {
-        true => Err(at.field("trusted_ca").refuse("without it the names of a certificate can be forged")),
-        false => Ok(context),
-    }
-}
-
-pub(super) fn validation(
-    value: &proto::CertificateValidationContext,
-    at: &At<'_>,
-    cx: &mut Context,
-) -> Result<ValidationContext, Invalid> {
-    use proto::certificate_validation_context::TrustChainVerification;
-    let proto::CertificateValidationContext {
-        trusted_ca,
-        verify_certificate_spki,
-        verify_certificate_hash,
-        match_typed_subject_alt_names,
-        match_subject_alt_names,
-        crl,
-        allow_expired_certificate,
-        trust_chain_verification,
-        only_verify_leaf_cert_crl,
-    } = value;
-    let pins = |pins: &[String], at: &At<'_>, parse: fn(&str, &At<'_>) -> Result<[u8; 32], Invalid>| {
-        pins.iter().enumerate().map(|(nth, pin)| parse(pin, &at.item(nth))).collect::<Result<Box<[_]>, _>>()
-    };
-    let names = names(match_typed_subject_alt_names, match_subject_alt_names, at, cx)?;
-    let verification: TrustChainVerification =
-        choice(*trust_chain_verification, &at.field("trust_chain_verification"))?;
-    Ok(ValidationContext {
-        trusted_ca: pem_list(trusted_ca.as_ref(), &at.field("trusted_ca"), pem::certificates)?,
-        names,
-        spki_pins: pins(verify_certificate_spki, &at.field("verify_certificate_spki"), pem::base64_pin)?,
-        certificate_pins: pins(verify_certificate_hash, &at.field("verify_certificate_hash"), pem::hex_pin)?,
-        crl: pem_list(crl.as_ref(), &at.field("crl"), pem::revocation_lists)?,
-        crl_leaf_only: *only_verify_leaf_cert_crl,
-        allow_expired: *allow_expired_certificate,
-        accept_untrusted: verification == TrustChainVerification::AcceptUntrusted,
-    })
-}
-
-fn pem_list<T>(
-    value: Option<&core::DataSource>,
-    at: &At<'_>,
-    parse: impl Fn(&[u8], &At<'_>) -> Result<Vec<T>, Invalid>,
-) -> Result<Arc<[T]>, Invalid> {
-    match value {
-        None => Ok(Arc::new([])),
-        Some(value) => Ok(parse(&data(value, at)?, at)?.into()),
-    }
-}
-
-fn names(
-    typed: &[proto::SubjectAltNameMatcher],
-    untyped: &[matcher::StringMatcher],
-    at: &At<'_>,
-    cx: &mut Context,
-) -> Result<Box<[SanMatcher]>, Invalid> {
-    use proto::subject_alt_name_matcher::SanType;
-    let (at_typed, at_untyped) =
-        (at.field("match_typed_subject_alt_names"), at.field("match_subject_alt_names"));
-    let mut names = Vec::with_capacity(typed.len());
-    for (nth, proto::SubjectAltNameMatcher { san_type, matcher }) in typed.iter().enumerate() {
-        let at = at_typed.item(nth);
-        let kind = match choice(*san_type, &at.field("san_type"))? {
-            SanType::Dns => SanKind::Dns,
-            SanType::Uri => SanKind::Uri,
-            SanType::Email => SanKind::Email,
-            SanType::IpAddress => SanKind::Ip,
-            SanType::SanTypeUnspecified | SanType::OtherName => {
-                return Err(at.field("san_type").refuse("give DNS, URI, EMAIL or IP_ADDRESS"));
-            }
-        };
-        let at = at.field("matcher");
-        names.push(SanMatcher { kind, matcher: matching::string(at.required(matcher.as_ref())?, &at, cx)? });
-    }
-    // The old field looks at names of every kind.
-    for (nth, value) in untyped.iter().enumerate() {
-        let matcher = matching::string(value, &at_untyped.item(nth), cx)?;
-        for kind in [SanKind::Dns, SanKind::Uri, SanKind::Email, SanKind::Ip] {
-            names.push(SanMatcher { kind, matcher: matcher.clone() });
-        }
-    }
-    Ok(names.into())
 }

@@ -15,6 +15,8 @@ pub(super) const FAULT: &str = "envoy.extensions.filters.http.fault.v3.HTTPFault
 pub(super) const FILTER_CONFIG: &str = "envoy.config.route.v3.FilterConfig";
 pub(super) const DOWNSTREAM_TLS: &str = "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext";
 pub(super) const UPSTREAM_TLS: &str = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext";
+pub(super) const SPIFFE_VALIDATOR: &str =
+    "envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig";
 pub(super) const RAW_BUFFER: &str = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer";
 pub(super) const HTTP_UPSTREAM: &str = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
 pub(super) const FILE_LOG: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";

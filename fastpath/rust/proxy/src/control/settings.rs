@@ -39,6 +39,10 @@ pub struct Settings {
     /// The overload manager; without monitors it does nothing.
     #[serde(default)]
     pub overload: OverloadSettings,
+    /// 32 bytes in hex, the same for all workers: what keys of session tickets are derived from. Without it, each makes
+    /// its own.
+    #[serde(default)]
+    pub ticket_secret: String,
     /// Most downstream connections of this worker; 0 derives it from the descriptor limit.
     #[serde(default)]
     pub max_connections: u32,

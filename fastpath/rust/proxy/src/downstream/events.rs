@@ -2,14 +2,13 @@
 
 use std::rc::Rc;
 
-use super::{CloseReason, Downstream, DownstreamState, DownstreamTlsInfo, Fate, RequestPhase};
+use super::{CloseReason, Downstream, DownstreamState, Fate, RequestPhase};
 use crate::engine::Engine;
 use crate::exchange::Gone;
 use crate::listener::ChainKind;
 use crate::message::Protocol;
 use crate::reactor::{Millis, Ready, Token};
 use crate::reply::Failure;
-use crate::transport::Read;
 use crate::upstream::UpstreamStream;
 
 impl Engine {
@@ -80,54 +79,6 @@ impl Engine {
         }
     }
 
-    /// Goes on with the TLS handshake.
-    pub(crate) fn handshake(&mut self, token: Token, down: &mut Downstream) -> Fate {
-        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-        let read = down.io.read(&mut buffers);
-        if let Read::Data(n) = read {
-            down.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
-        }
-        self.buffers = Some(buffers);
-        match read {
-            Read::Data(_) | Read::Blocked => {}
-            Read::End => return Fate::Close(CloseReason::Handshake),
-            Read::Failed(error) => {
-                down.listener.stats.ssl_connection_error.inc();
-                if error.is_certificate() {
-                    down.listener.stats.ssl_fail_verify_error.inc();
-                }
-                crate::diag::debug(
-                    "downstream_handshake_failed",
-                    &[("remote", &down.info.remote), ("error", &error)],
-                );
-                return Fate::Close(CloseReason::Handshake);
-            }
-        }
-        if down.io.is_handshaking() {
-            return Fate::Keep;
-        }
-        self.handshake_done(down);
-        self.start_filter(token, down)
-    }
-
-    fn handshake_done(&mut self, down: &mut Downstream) {
-        down.listener.stats.ssl_handshake.inc();
-        let Some(tls) = down.io.tls() else { return };
-        let context = down.chain.as_ref().and_then(|chain| chain.tls.borrow().clone());
-        let peer =
-            context.as_ref().and_then(|context| context.identify(tls.peer_certificates())).map(Rc::new);
-        let info = DownstreamTlsInfo {
-            version: tls.version_name(),
-            cipher: tls.cipher_name(),
-            peer,
-            local_uri: context.and_then(|context| context.local_uri),
-        };
-        if let Some(name) = tls.server_name() {
-            down.info.server_name.replace(Some(Rc::from(name)));
-        }
-        down.info.tls.replace(Some(info));
-    }
-
     /// A deadline has come, perhaps.
     pub(crate) fn downstream_timer(&mut self, token: Token) {
         let Some(mut down) = self.lend_downstream(token) else { return };
@@ -147,7 +98,11 @@ impl Engine {
                     Fate::Close(CloseReason::Timeout)
                 }
             }
-            DownstreamState::Handshake | DownstreamState::Linger => Fate::Close(CloseReason::Timeout),
+            DownstreamState::Handshake => {
+                down.listener.stats.handshake_timeout.inc();
+                Fate::Close(CloseReason::Timeout)
+            }
+            DownstreamState::Linger => Fate::Close(CloseReason::Timeout),
             DownstreamState::Http1(http) => match http.phase {
                 RequestPhase::Head { began: false } | RequestPhase::Closing
                     if http.exchange.is_none() && down.io.unsent() > 0 =>

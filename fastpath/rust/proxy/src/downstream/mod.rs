@@ -2,6 +2,7 @@
 
 mod choose;
 mod events;
+mod handshake;
 mod http1;
 mod http2;
 mod seam;
@@ -49,8 +50,15 @@ pub(crate) struct DownstreamTlsInfo {
     pub(crate) cipher: &'static str,
     /// `None` when the client showed no certificate.
     pub(crate) peer: Option<Rc<PeerIdentity>>,
+    /// Our own certificate.
+    pub(crate) local: Option<Rc<PeerIdentity>>,
+}
+
+impl DownstreamTlsInfo {
     /// First URI name of our own certificate.
-    pub(crate) local_uri: Option<Arc<str>>,
+    pub(crate) fn local_uri(&self) -> Option<Arc<str>> {
+        self.local.as_ref()?.uri()
+    }
 }
 
 /// One accepted connection.

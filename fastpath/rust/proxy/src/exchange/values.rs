@@ -270,7 +270,7 @@ pub(crate) fn downstream_tls(info: &ConnectionInfo, field: TlsField, out: &mut V
         ),
         TlsField::PeerSubject => text(peer.map(|peer| peer.subject.as_bytes()), out),
         TlsField::PeerFingerprint => text(peer.map(|peer| peer.fingerprint.as_bytes()), out),
-        TlsField::LocalUriSan => text(tls.local_uri.as_deref().map(str::as_bytes), out),
+        TlsField::LocalUriSan => text(tls.local_uri().as_deref().map(str::as_bytes), out),
     }
 }
 

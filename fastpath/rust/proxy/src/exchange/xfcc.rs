@@ -34,7 +34,7 @@ fn element(exchange: &Exchange) -> String {
     let Some(tls) = &*tls else { return String::new() };
     let Some(peer) = tls.peer.as_deref() else { return String::new() };
     let mut parts = Vec::new();
-    if let Some(own) = tls.local_uri.as_deref().filter(|_| !peer.uris.is_empty()) {
+    if let Some(own) = tls.local_uri().filter(|_| !peer.uris.is_empty()) {
         parts.push(format!("By={own}"));
     }
     parts.push(format!("Hash={}", peer.fingerprint));

@@ -10,12 +10,11 @@ use meshloom_model::filter_chain::ConnectionFacts;
 use meshloom_wire::tls_hello::{ClientHello, MAX_HELLO, Peek, peek};
 use rustix::net::SocketFlags;
 
-use super::{ChainKind, ChainRuntime, ListenerRuntime};
+use super::{ChainKind, ListenerRuntime};
 use crate::downstream::{CloseReason, ConnectionInfo, Downstream, DownstreamState, Fate};
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::tcp::TcpSession;
-use crate::tls::TlsSession;
 use crate::transport::{Read, Transport, local_address, peer_address};
 
 /// How many connections are accepted before others get their turn.
@@ -191,24 +190,6 @@ impl Engine {
             return self.start_handshake(token, down, &Rc::clone(chain));
         }
         self.start_filter(token, down)
-    }
-
-    fn start_handshake(&mut self, token: Token, down: &mut Downstream, chain: &ChainRuntime) -> Fate {
-        let Some(tls) = chain.tls.borrow().clone() else {
-            // Its secret has not arrived: Envoy closes such connections too.
-            down.listener.stats.ssl_connection_error.inc();
-            return Fate::Close(CloseReason::Handshake);
-        };
-        let connection = match rustls::server::UnbufferedServerConnection::new(tls.config) {
-            Ok(connection) => connection,
-            Err(_) => return Fate::Close(CloseReason::Internal),
-        };
-        let mut session = TlsSession::server(connection);
-        session.preload(&std::mem::take(&mut down.held));
-        down.io.start_tls(session);
-        down.state = DownstreamState::Handshake;
-        down.deadline = chain.spec.handshake_timeout.map_or(Millis::NEVER, |limit| self.now().after(limit));
-        self.handshake(token, down)
     }
 
     /// The connection's bytes are plain from here on: what reads them starts.

@@ -21,13 +21,15 @@ use meshloom_wire::path::PathRules;
 use crate::exchange::EdgeRules;
 use crate::log::{LogSinks, SinkId};
 use crate::message::Scheme;
-use crate::telemetry::{DownstreamHttp2Stats, HttpStats, ListenerStats, TcpStats};
+use crate::telemetry::{DownstreamHttp2Stats, HttpStats, ListenerStats, TcpStats, TlsStats};
 use crate::tls::{ServerTls, TlsContexts};
 
 /// One listener of the snapshot.
 pub(crate) struct ListenerRuntime {
     pub(crate) spec: Arc<Listener>,
     pub(crate) stats: ListenerStats,
+    /// `None` when no filter chain speaks TLS.
+    pub(crate) tls_stats: Option<TlsStats>,
     pub(crate) chains: Vec<Rc<ChainRuntime>>,
     /// Removed or replaced: its connections end after their present request.
     pub(crate) draining: Cell<bool>,
@@ -37,7 +39,7 @@ pub(crate) struct ListenerRuntime {
 pub(crate) struct ChainRuntime {
     pub(crate) spec: Arc<FilterChain>,
     /// For chains with TLS; `None` inside while a secret is missing: then connections are closed.
-    pub(crate) tls: RefCell<Option<ServerTls>>,
+    pub(crate) tls: RefCell<Option<Rc<ServerTls>>>,
     pub(crate) kind: ChainKind,
 }
 
@@ -111,9 +113,11 @@ impl ListenerRuntime {
                 .map_or_else(|| spec.name.to_string(), |address| stat_address(&address.to_string())),
         };
         let stats = ListenerStats::register(cx.telemetry, &name);
+        let speaks_tls = spec.chains().any(|chain| matches!(chain.transport, DownstreamTransport::Tls(_)));
+        let tls_stats = speaks_tls.then(|| TlsStats::of_listener(cx.telemetry, &name));
         let chains =
             spec.chains().map(|chain| Rc::new(ChainRuntime::build(chain, spec, contexts, cx))).collect();
-        Self { spec: Arc::clone(spec), stats, chains, draining: Cell::new(false) }
+        Self { spec: Arc::clone(spec), stats, tls_stats, chains, draining: Cell::new(false) }
     }
 
     /// What was resolved for a filter chain.
@@ -124,7 +128,12 @@ impl ListenerRuntime {
     /// Secrets have changed: new handshakes take new contexts.
     pub(crate) fn refresh_tls(&self, contexts: &mut TlsContexts<'_>) {
         for chain in &self.chains {
-            chain.tls.replace(contexts.server(&chain.spec.transport));
+            let new = contexts.server(&chain.spec.transport);
+            let old = chain.tls.replace(new.clone());
+            let changed = new.is_some_and(|new| !old.is_some_and(|old| Rc::ptr_eq(&old, &new)));
+            if let Some(stats) = self.tls_stats.as_ref().filter(|_| changed && contexts.counts_updates()) {
+                stats.updates_by_sds.inc();
+            }
         }
     }
 }

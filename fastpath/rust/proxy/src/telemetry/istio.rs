@@ -286,13 +286,13 @@ impl Engine {
     ) -> Context {
         let tls = info.tls.borrow();
         let (source_principal, destination_principal, mutual) = if source_side {
-            let ours = host.and_then(|host| host.tls.borrow().as_ref().and_then(|tls| tls.local_uri.clone()));
+            let ours = host.and_then(|host| host.tls.borrow().as_ref().and_then(|tls| tls.local_uri()));
             let theirs = host.and_then(|host| host.principal.borrow().clone());
             (ours.filter(|_| theirs.is_some()), theirs, false)
         } else {
             let theirs = tls.as_ref().and_then(|tls| tls.peer.as_ref()).and_then(|peer| peer.spiffe());
             let mutual = tls.as_ref().is_some_and(|tls| tls.peer.is_some());
-            (theirs, tls.as_ref().and_then(|tls| tls.local_uri.clone()).filter(|_| mutual), mutual)
+            (theirs, tls.as_ref().and_then(|tls| tls.local_uri()).filter(|_| mutual), mutual)
         };
         Context { source_side, peer, cluster, mutual, source_principal, destination_principal }
     }

@@ -5,6 +5,7 @@ mod istio;
 mod peer;
 mod stats;
 mod structs;
+mod tls;
 
 pub(crate) use istio::IstioMetrics;
 pub(crate) use peer::{LocalWorkload, PeerInfo, Peers};
@@ -12,3 +13,4 @@ pub(crate) use stats::{
     ClusterStats, DownstreamHttp2Stats, HttpStats, ListenerStats, ServerStats, StatusCounters, TcpStats,
     class_of,
 };
+pub(crate) use tls::TlsStats;

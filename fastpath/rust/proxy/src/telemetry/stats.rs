@@ -85,9 +85,7 @@ stats! {
         global_cx_overflow "downstream_global_cx_overflow"
         pre_cx_timeout "downstream_pre_cx_timeout"
         no_filter_chain_match "no_filter_chain_match"
-        ssl_handshake "ssl.handshake"
-        ssl_connection_error "ssl.connection_error"
-        ssl_fail_verify_error "ssl.fail_verify_error"
+        handshake_timeout "downstream_cx_transport_socket_connect_timeout"
     }
     gauges { cx_active "downstream_cx_active" }
     histograms { cx_length "downstream_cx_length_ms" }
@@ -239,9 +237,6 @@ stats! {
         cx_protocol_error "upstream_cx_protocol_error"
         cx_rx_bytes_total "upstream_cx_rx_bytes_total"
         cx_tx_bytes_total "upstream_cx_tx_bytes_total"
-        ssl_handshake "ssl.handshake"
-        ssl_connection_error "ssl.connection_error"
-        ssl_fail_verify_error "ssl.fail_verify_error"
         flow_control_paused "upstream_flow_control_paused_reading_total"
         rq_total "upstream_rq_total"
         rq_completed "upstream_rq_completed"

@@ -9,19 +9,14 @@ use std::sync::Arc;
 
 use meshloom_model::Snapshot;
 use meshloom_model::ids::SecretIndex;
-use meshloom_model::tls::{CertificateSource, Secret, TlsContext, ValidationSource};
+use meshloom_model::tls::Secret;
 
 /// Secrets in the order in which a context names them; `None` is one that has not arrived.
 struct Secrets(Box<[Option<Arc<Secret>>]>);
 
 impl Secrets {
-    fn of(context: &TlsContext, snapshot: &Snapshot) -> Self {
-        let certificates = context.certificates.iter().filter_map(|source| match source {
-            CertificateSource::Secret(index) => Some(*index),
-            CertificateSource::Inline(_) => None,
-        });
-        let validation = context.validation.as_ref().and_then(validation_secret);
-        Self(certificates.chain(validation).map(|index| snapshot.secrets.get(index).cloned()).collect())
+    fn of(named: &[SecretIndex], snapshot: &Snapshot) -> Self {
+        Self(named.iter().map(|index| snapshot.secrets.get(*index).cloned()).collect())
     }
 
     /// Are these the very same? A secret that did not change is shared between snapshots.
@@ -32,13 +27,6 @@ impl Secrets {
             _ => false,
         };
         self.0.len() == other.0.len() && self.0.iter().zip(&other.0).all(same)
-    }
-}
-
-fn validation_secret(source: &ValidationSource) -> Option<SecretIndex> {
-    match source {
-        ValidationSource::Secret(index) | ValidationSource::Combined(_, index) => Some(*index),
-        ValidationSource::Inline(_) => None,
     }
 }
 
@@ -73,11 +61,11 @@ impl<S, T: Clone> Generations<S, T> {
         self.past.clear();
     }
 
-    /// What was made from a context and its secrets, or is made now.
+    /// What was made from a context and the secrets that it names, or is made now.
     pub(super) fn get_or_make(
         &mut self,
         spec: &Arc<S>,
-        context: &TlsContext,
+        named: Vec<SecretIndex>,
         snapshot: &Snapshot,
         make: impl FnOnce() -> T,
     ) -> T {
@@ -85,7 +73,7 @@ impl<S, T: Clone> Generations<S, T> {
         if let Some(known) = self.present.get(&key) {
             return known.made.clone();
         }
-        let secrets = Secrets::of(context, snapshot);
+        let secrets = Secrets::of(&named, snapshot);
         let entry = match self.past.remove(&key) {
             Some(kept) if kept.secrets.are(&secrets) => kept,
             _ => Entry { _spec: Arc::clone(spec), secrets, made: make() },

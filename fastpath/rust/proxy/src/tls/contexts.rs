@@ -1,72 +1,30 @@
 //! TLS contexts out of the snapshot, made once and kept for as long as what they were made from stays the same.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use meshloom_model::cluster::UpstreamTransport;
 use meshloom_model::filter_chain::DownstreamTransport;
-use meshloom_model::tls::{DownstreamTls, TlsContext, UpstreamTls};
+use meshloom_model::tls::{DownstreamTls, UpstreamTls};
 use meshloom_model::{Cluster, Endpoint, Snapshot};
-use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ServerConfig};
 
-use super::build::{client_config, server_config};
 use super::cache::Generations;
-use super::identity::first_uri;
-use super::verifier::PeerVerifier;
-use super::{PeerIdentity, TlsSession};
-use crate::upstream::Host;
-
-/// How to speak TLS with the endpoints of a cluster.
-#[derive(Debug)]
-pub(crate) struct ClientTls {
-    spec: Arc<UpstreamTls>,
-    /// An error is what stands in the way: a missing secret, most of all. Then no connection is made.
-    config: Result<Arc<ClientConfig>, String>,
-    /// Our own identity.
-    pub(crate) local_uri: Option<Arc<str>>,
-}
-
-impl ClientTls {
-    fn make(spec: &Arc<UpstreamTls>, snapshot: &Snapshot) -> Self {
-        Self {
-            spec: Arc::clone(spec),
-            config: client_config(spec, snapshot).map(Arc::new),
-            local_uri: local_uri(&spec.common, snapshot),
-        }
-    }
-
-    /// Is the server's certificate checked at all?
-    pub(crate) fn is_checked(&self) -> bool {
-        self.spec.common.validation.is_some()
-    }
-
-    /// Begins a session with a host.
-    pub(crate) fn connect(&self, host: &Host) -> Result<TlsSession, String> {
-        let config = self.config.as_ref().map_err(Clone::clone)?;
-        let hostname = host.endpoint().hostname.clone();
-        let name = match &self.spec.sni {
-            _ if self.spec.auto_host_sni && !hostname.is_empty() => hostname.to_string(),
-            Some(name) => name.to_string(),
-            None => match &host.place().address {
-                meshloom_model::Address::Ip(address) => address.ip().to_string(),
-                meshloom_model::Address::Unix(_) => "localhost".to_owned(),
-            },
-        };
-        let name =
-            ServerName::try_from(name.clone()).map_err(|_| format!("TLS: {name:?} is not a server name"))?;
-        UnbufferedClientConnection::new(Arc::clone(config), name)
-            .map(TlsSession::client)
-            .map_err(|error| format!("TLS: {error}"))
-    }
-}
+use super::{ClientTls, ServerTls};
 
 /// Contexts that outlive a snapshot: the worker holds them between updates.
 #[derive(Default)]
 pub(crate) struct TlsCache {
     clients: Generations<UpstreamTls, Rc<ClientTls>>,
-    servers: Generations<DownstreamTls, Option<ServerTls>>,
+    servers: Generations<DownstreamTls, Option<Rc<ServerTls>>>,
+    /// What ticket keys of our own are derived from.
+    ticket_secret: [u8; 32],
+    first_worker: bool,
+}
+
+impl TlsCache {
+    /// `ticket_secret` is the same in all workers, so that each resumes the others' sessions.
+    pub(crate) fn new(ticket_secret: [u8; 32], first_worker: bool) -> Self {
+        Self { ticket_secret, first_worker, ..Self::default() }
+    }
 }
 
 /// Gives contexts for one snapshot, those of the one before where nothing that they are made from has changed.
@@ -82,6 +40,11 @@ impl<'s> TlsContexts<'s> {
         Self { snapshot, cache }
     }
 
+    /// Are changes of contexts counted here? All workers make them, and one counts.
+    pub(crate) fn counts_updates(&self) -> bool {
+        self.cache.first_worker
+    }
+
     /// What to keep for the next snapshot: the contexts that this one uses.
     pub(crate) fn into_cache(mut self) -> TlsCache {
         self.cache.clients.settle();
@@ -94,55 +57,22 @@ impl<'s> TlsContexts<'s> {
         let UpstreamTransport::Tls(spec) = cluster.transport_to(endpoint).1 else { return None };
         let snapshot = self.snapshot;
         let make = || Rc::new(ClientTls::make(spec, snapshot));
-        Some(self.cache.clients.get_or_make(spec, &spec.common, snapshot, make))
+        Some(self.cache.clients.get_or_make(spec, spec.common.secrets(), snapshot, make))
     }
 
     /// The context of a filter chain; `None` for plain chains, and while a secret is missing.
-    pub(crate) fn server(&mut self, transport: &DownstreamTransport) -> Option<ServerTls> {
+    pub(crate) fn server(&mut self, transport: &DownstreamTransport) -> Option<Rc<ServerTls>> {
         let DownstreamTransport::Tls(spec) = transport else { return None };
         let snapshot = self.snapshot;
-        let make = || ServerTls::make(spec, snapshot);
-        self.cache.servers.get_or_make(spec, &spec.common, snapshot, make)
-    }
-}
-
-/// Our own identity: the URI of the first certificate.
-fn local_uri(context: &TlsContext, snapshot: &Snapshot) -> Option<Arc<str>> {
-    let certificate = snapshot.certificate(context.certificates.first()?)?;
-    first_uri(&certificate.chain)
-}
-
-/// How a filter chain speaks TLS.
-#[derive(Clone, Debug)]
-pub(crate) struct ServerTls {
-    pub(crate) config: Arc<ServerConfig>,
-    /// What a client's certificate is worth; `None` when nobody checks it.
-    verifier: Option<Arc<PeerVerifier>>,
-    /// Our own identity.
-    pub(crate) local_uri: Option<Arc<str>>,
-}
-
-impl ServerTls {
-    fn make(spec: &DownstreamTls, snapshot: &Snapshot) -> Option<Self> {
-        match server_config(spec, snapshot) {
-            Ok((config, verifier)) => Some(Self {
-                config: Arc::new(config),
-                verifier,
-                local_uri: local_uri(&spec.common, snapshot),
-            }),
+        let secret = self.cache.ticket_secret;
+        let make = || match ServerTls::make(spec, snapshot, &secret) {
+            Ok(made) => Some(made),
             Err(reason) => {
                 crate::diag::info("downstream_tls_not_ready", &[("reason", &reason)]);
                 None
             }
-        }
-    }
-
-    /// Who the client is, if its certificate passes. A handshake that took any certificate proves nothing.
-    pub(crate) fn identify(&self, chain: &[CertificateDer<'static>]) -> Option<PeerIdentity> {
-        match &self.verifier {
-            Some(verifier) if verifier.vouches_for(chain) => PeerIdentity::read(chain),
-            _ => None,
-        }
+        };
+        self.cache.servers.get_or_make(spec, spec.secrets(), snapshot, make)
     }
 }
 

@@ -30,6 +30,11 @@ impl PeerIdentity {
         Some(Self { uris, dns, subject, fingerprint, der })
     }
 
+    /// The first URI name.
+    pub(crate) fn uri(&self) -> Option<Arc<str>> {
+        self.uris.first().map(|uri| Arc::from(uri.as_str()))
+    }
+
     /// The peer's SPIFFE ID, if it has one.
     pub(crate) fn spiffe(&self) -> Option<Arc<str>> {
         self.uris.iter().find(|uri| uri.starts_with("spiffe://")).map(|uri| Arc::from(uri.as_str()))
@@ -55,11 +60,6 @@ impl PeerIdentity {
         }
         out
     }
-}
-
-/// The first URI name of a certificate chain of ours.
-pub(crate) fn first_uri(chain: &[CertificateDer<'static>]) -> Option<Arc<str>> {
-    PeerIdentity::read(chain)?.uris.first().map(|uri| Arc::from(uri.as_str()))
 }
 
 fn hex(bytes: &[u8]) -> String {

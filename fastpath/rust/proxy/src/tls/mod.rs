@@ -1,14 +1,36 @@
 //! TLS driven from the loop: sessions over rustls' unbuffered interface, contexts made from the snapshot's secrets,
 //! and the verifier that knows SPIFFE identities.
+//!
+//! ```text
+//!  snapshot ──▶ contexts (cache) ──▶ server / client ──▶ session ──▶ transport
+//!                                     │ algorithms: suites, groups, schemes
+//!                                     │ keys, selector, staple: whom we show ourselves as
+//!                                     │ verifier: whom we let in
+//!                                     └ tickets, sessions: whom we know from before
+//! ```
 
-mod build;
+mod algorithms;
 mod cache;
+mod certificate;
+mod client;
 mod contexts;
+mod der;
 mod identity;
+mod keys;
 mod name;
+mod notes;
+mod selector;
+mod server;
 mod session;
+mod sessions;
+mod staple;
+mod tickets;
 mod verifier;
 
-pub(crate) use contexts::{ClientTls, ServerTls, TlsCache, TlsContexts};
+pub(crate) use client::ClientTls;
+pub(crate) use contexts::{TlsCache, TlsContexts};
 pub(crate) use identity::PeerIdentity;
-pub(crate) use session::{TlsError, TlsSession};
+pub(crate) use notes::{Refusal, Staple};
+pub(crate) use server::ServerTls;
+pub(crate) use session::{Summary, TlsError, TlsSession};
+pub(crate) use tickets::ticket_secret;

@@ -1,15 +1,31 @@
 //! One TLS connection, either side: ciphertext in, plaintext out, and back. No sockets here.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
+use meshloom_wire::tls_hello::{Peek, peek};
 use rustls::client::UnbufferedClientConnection;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
+
+use super::algorithms::{group_name, scheme_name, suite_name};
+use super::notes::{Notes, Refusal, Staple};
+use super::{PeerIdentity, ServerTls};
+
+/// Longest beginning of a connection in which a ClientHello is waited for; BoringSSL takes no longer hello either.
+const MOST_HELLO: usize = 16 * 1024 + 1024;
+/// A fatal alert `illegal_parameter` (RFC 8446 6.2), in the clear.
+const TOO_LONG: [u8; 7] = [21, 3, 3, 0, 2, 2, 47];
 
 /// Why a TLS connection is of no use any more.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     #[error("TLS: {0}")]
     Protocol(#[from] rustls::Error),
+    #[error("TLS: the ClientHello is too long")]
+    LongHello,
     #[error("TLS: the handshake is not complete")]
     NotReady,
     #[error("TLS: a record could not be encoded")]
@@ -17,13 +33,33 @@ pub(crate) enum TlsError {
 }
 
 enum Side {
+    /// A server that has not seen the whole ClientHello, on which its configuration depends.
+    Waiting,
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),
+}
+
+/// What a handshake came to, for statistics and logs. Names are those of OpenSSL; an empty one is not known.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Summary {
+    pub(crate) version: &'static str,
+    pub(crate) cipher: &'static str,
+    pub(crate) group: &'static str,
+    /// How the peer has proved that it has its key.
+    pub(crate) scheme: &'static str,
+    pub(crate) resumed: bool,
+    /// The peer showed a certificate, now or when the session began.
+    pub(crate) certified: bool,
 }
 
 /// A TLS connection without its socket.
 pub(crate) struct TlsSession {
     side: Side,
+    /// Of a server: what it was made from. Secrets may change while a handshake is under way.
+    server: Option<Rc<ServerTls>>,
+    notes: Notes,
+    /// The name that a client has asked for.
+    server_name: Option<Box<str>>,
     /// Ciphertext of a record, or of a handshake message, whose end has not arrived.
     held: Vec<u8>,
     /// `held` was read by a listener filter and has not been looked at yet.
@@ -34,19 +70,28 @@ pub(crate) struct TlsSession {
 }
 
 impl TlsSession {
-    pub(crate) fn server(connection: UnbufferedServerConnection) -> Self {
-        Self {
-            side: Side::Server(connection),
-            held: Vec::new(),
-            preloaded: false,
-            peer_closed: false,
-            failed: false,
-        }
+    /// The server's side. Which configuration a client gets depends on what it says first.
+    pub(crate) fn server(tls: Rc<ServerTls>) -> Self {
+        Self { server: Some(tls), ..Self::new(Side::Waiting) }
     }
 
-    pub(crate) fn client(connection: UnbufferedClientConnection) -> Self {
+    /// The client's side. `endpoint` tells one server from another, for their sessions.
+    pub(crate) fn client(
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+        endpoint: u64,
+    ) -> Result<Self, rustls::Error> {
+        let mut notes = Notes { endpoint, ..Notes::default() };
+        let connection = notes.during(|| UnbufferedClientConnection::new(config, name))?;
+        Ok(Self { notes, ..Self::new(Side::Client(connection)) })
+    }
+
+    fn new(side: Side) -> Self {
         Self {
-            side: Side::Client(connection),
+            side,
+            server: None,
+            notes: Notes::default(),
+            server_name: None,
             held: Vec::new(),
             preloaded: false,
             peer_closed: false,
@@ -86,11 +131,16 @@ impl TlsSession {
         }
     }
 
-    pub(crate) fn is_handshaking(&self) -> bool {
+    fn state(&self) -> Option<&CommonState> {
         match &self.side {
-            Side::Server(connection) => connection.is_handshaking(),
-            Side::Client(connection) => connection.is_handshaking(),
+            Side::Waiting => None,
+            Side::Server(connection) => Some(connection),
+            Side::Client(connection) => Some(connection),
         }
+    }
+
+    pub(crate) fn is_handshaking(&self) -> bool {
+        self.state().is_none_or(CommonState::is_handshaking)
     }
 
     /// The peer has said close_notify.
@@ -98,54 +148,61 @@ impl TlsSession {
         self.peer_closed
     }
 
-    pub(crate) fn version(&self) -> Option<rustls::ProtocolVersion> {
-        match &self.side {
-            Side::Server(connection) => connection.protocol_version(),
-            Side::Client(connection) => connection.protocol_version(),
-        }
-    }
-
-    pub(crate) fn cipher_suite(&self) -> Option<rustls::SupportedCipherSuite> {
-        match &self.side {
-            Side::Server(connection) => connection.negotiated_cipher_suite(),
-            Side::Client(connection) => connection.negotiated_cipher_suite(),
+    /// What the handshake came to, as far as it is.
+    pub(crate) fn summary(&self) -> Summary {
+        let state = self.state();
+        Summary {
+            version: match state.and_then(CommonState::protocol_version) {
+                Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                _ => "",
+            },
+            cipher: state
+                .and_then(CommonState::negotiated_cipher_suite)
+                .map_or("", |suite| suite_name(suite.suite())),
+            group: state
+                .and_then(CommonState::negotiated_key_exchange_group)
+                .map_or("", |group| group_name(group.name())),
+            scheme: self.notes.peer_scheme.map_or("", scheme_name),
+            resumed: state.and_then(CommonState::handshake_kind) == Some(HandshakeKind::Resumed),
+            certified: !self.peer_certificates().is_empty(),
         }
     }
 
     /// The protocol that both sides have agreed on.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        match &self.side {
-            Side::Server(connection) => connection.alpn_protocol(),
-            Side::Client(connection) => connection.alpn_protocol(),
-        }
+        self.state().and_then(CommonState::alpn_protocol)
     }
 
-    /// The version by OpenSSL's name.
-    pub(crate) fn version_name(&self) -> &'static str {
-        match self.version() {
-            Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
-            Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
-            _ => "",
-        }
-    }
-
-    /// The cipher suite by its registered name.
-    pub(crate) fn cipher_name(&self) -> &'static str {
-        self.cipher_suite().and_then(|suite| suite.suite().as_str()).map_or("", |name| name)
-    }
-
-    /// The name that a client asked for.
+    /// The name that a client has asked for, in lower case.
     pub(crate) fn server_name(&self) -> Option<&str> {
-        None
+        self.server_name.as_deref()
     }
 
-    /// The peer's verified chain, its own certificate first; empty when it gave none.
+    /// Why the peer was not let in, if it was not.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.notes.refusal
+    }
+
+    /// What became of the OCSP response, if the client asked for one.
+    pub(crate) fn staple(&self) -> Option<Staple> {
+        self.notes.staple
+    }
+
+    /// The peer's chain, its own certificate first; empty when it gave none. It has passed the checks of the handshake.
     pub(crate) fn peer_certificates(&self) -> &[CertificateDer<'static>] {
-        match &self.side {
-            Side::Server(connection) => connection.peer_certificates(),
-            Side::Client(connection) => connection.peer_certificates(),
-        }
-        .unwrap_or_default()
+        self.state().and_then(CommonState::peer_certificates).unwrap_or_default()
+    }
+
+    /// Who the client is, if its certificate passes now; also when the session is resumed, and when the handshake let
+    /// through whatever came.
+    pub(crate) fn client_identity(&self) -> Option<PeerIdentity> {
+        self.server.as_ref()?.identify(self.peer_certificates())
+    }
+
+    /// Our own identity as the server.
+    pub(crate) fn local_identity(&self) -> Option<Rc<PeerIdentity>> {
+        self.server.as_ref()?.local.clone()
     }
 
     /// Takes in ciphertext. Plaintext goes to the front of `plain`, which must be as long as `cipher`; what has to be
@@ -156,15 +213,14 @@ impl TlsSession {
         plain: &mut [u8],
         out: &mut Vec<u8>,
     ) -> Result<usize, TlsError> {
+        if matches!(self.side, Side::Waiting) && !self.look_at_hello(cipher, out)? {
+            return Ok(0);
+        }
         let (mut start, mut written) = (0, 0);
         loop {
             let rest = cipher.get_mut(start..).unwrap_or_default();
             let room = plain.get_mut(written..).unwrap_or_default();
-            let step = match &mut self.side {
-                Side::Server(connection) => step(connection.process_tls_records(rest), room, out),
-                Side::Client(connection) => step(connection.process_tls_records(rest), room, out),
-            };
-            let (discard, progress) = step;
+            let (discard, progress) = self.step(rest, room, out);
             start += discard;
             match progress {
                 Ok(Progress::Plain(n)) => written += n,
@@ -172,6 +228,9 @@ impl TlsSession {
                 Ok(Progress::PeerClosed) => self.peer_closed = true,
                 Ok(Progress::Done) => break,
                 Err(error) => {
+                    if matches!(error, TlsError::Protocol(rustls::Error::NoCertificatesPresented)) {
+                        self.notes.refusal = Some(Refusal::NoCertificate);
+                    }
                     self.failed = true;
                     self.emit_alert(cipher.get_mut(start..).unwrap_or_default(), out);
                     return Err(error);
@@ -182,16 +241,58 @@ impl TlsSession {
         Ok(written)
     }
 
+    /// Waits for the whole ClientHello (RFC 8446 4.1.2) and begins with the configuration for it; false while it is
+    /// incomplete. Whatever is no ClientHello is left to rustls, which knows the right alert.
+    fn look_at_hello(&mut self, cipher: &[u8], out: &mut Vec<u8>) -> Result<bool, TlsError> {
+        let Some(tls) = self.server.clone() else { return Err(TlsError::NotReady) };
+        let config = match peek(cipher, MOST_HELLO) {
+            Peek::TooLong => {
+                self.failed = true;
+                out.extend_from_slice(&TOO_LONG);
+                return Err(TlsError::LongHello);
+            }
+            Peek::Incomplete(_) => {
+                self.hold(cipher);
+                return Ok(false);
+            }
+            Peek::NotTls | Peek::Malformed => tls.config(),
+            Peek::Hello(hello) => {
+                let config = tls.config_for(&hello);
+                self.notes.wants_staple = hello.offers.wants_staple;
+                self.server_name = hello.server_name;
+                config
+            }
+        };
+        self.begin(config).map(|()| true)
+    }
+
+    fn begin(&mut self, config: Arc<ServerConfig>) -> Result<(), TlsError> {
+        self.side = Side::Server(UnbufferedServerConnection::new(config)?);
+        Ok(())
+    }
+
+    /// One step of rustls, which finds the notes of this connection laid open.
+    fn step(
+        &mut self,
+        cipher: &mut [u8],
+        plain: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> (usize, Result<Progress, TlsError>) {
+        let Self { side, notes, .. } = self;
+        notes.during(|| match side {
+            Side::Waiting => (0, Ok(Progress::Done)),
+            Side::Server(connection) => step(connection.process_tls_records(cipher), plain, out),
+            Side::Client(connection) => step(connection.process_tls_records(cipher), plain, out),
+        })
+    }
+
     /// After an error the alert is still to be sent. rustls remembers where in `rest` further handshake messages lie,
     /// so it must see the same bytes again: with others it panics.
     fn emit_alert(&mut self, rest: &mut [u8], out: &mut Vec<u8>) {
         let mut start = 0;
         for _ in 0..4 {
             let rest = rest.get_mut(start..).unwrap_or_default();
-            let (discard, progress) = match &mut self.side {
-                Side::Server(connection) => step(connection.process_tls_records(rest), &mut [], out),
-                Side::Client(connection) => step(connection.process_tls_records(rest), &mut [], out),
-            };
+            let (discard, progress) = self.step(rest, &mut [], out);
             start += discard;
             if !matches!(progress, Ok(Progress::Again)) {
                 break;
@@ -211,6 +312,7 @@ impl TlsSession {
         }
         let held = self.held.as_mut_slice();
         match &mut self.side {
+            Side::Waiting => Err(TlsError::NotReady),
             Side::Server(connection) => encrypt(connection.process_tls_records(held), plain, out),
             Side::Client(connection) => encrypt(connection.process_tls_records(held), plain, out),
         }
@@ -223,6 +325,7 @@ impl TlsSession {
         }
         let held = self.held.as_mut_slice();
         match &mut self.side {
+            Side::Waiting => {}
             Side::Server(connection) => close_notify(connection.process_tls_records(held), out),
             Side::Client(connection) => close_notify(connection.process_tls_records(held), out),
         }

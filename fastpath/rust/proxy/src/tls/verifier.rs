@@ -1,22 +1,25 @@
-//! Checks a peer's certificate: its chain by webpki, then the names, pins and SPIFFE rules of the validation context.
+//! Checks a peer's certificate: its chain by webpki, then the names, keys and SPIFFE rules of the validation context.
+
+mod chain;
+mod demands;
 
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
-use meshloom_model::matcher::StringMatcher;
-use meshloom_model::tls::{SanKind, SanMatcher, ValidationContext};
+use meshloom_model::tls::ValidationContext;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
     WebPkiSupportedAlgorithms, aws_lc_rs as backend, verify_tls12_signature, verify_tls13_signature,
 };
-use rustls::pki_types::{CertificateDer, ServerName, TrustAnchor, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{
     CertificateError, DigitallySignedStruct, DistinguishedName, Error, OtherError, SignatureScheme,
 };
-use webpki::{
-    CertRevocationList, EndEntityCert, KeyUsage, OwnedCertRevocationList, RevocationOptionsBuilder,
-};
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::certificate::Certificate;
+use super::notes::{self, Refusal};
+use chain::Authorities;
 
 /// Why a certificate does not pass, beyond what webpki says.
 #[derive(Debug, thiserror::Error)]
@@ -25,68 +28,108 @@ enum Refused {
     Name,
     #[error("a SPIFFE certificate must have exactly one URI name")]
     SeveralUris,
-    #[error("the certificate's public key is not pinned")]
+    #[error("the certificate has no SPIFFE ID of a known trust domain")]
+    TrustDomain,
+    #[error("a SPIFFE certificate of a workload cannot sign others")]
+    Authority,
+    #[error("neither the certificate nor its public key is pinned")]
     Pin,
-    #[error("the certificate was revoked")]
-    Revoked,
+    #[error("the chain of the certificate is too long")]
+    Depth,
+    #[error("the certificate's key must not sign")]
+    KeyUsage,
+    #[error("the peer has signed in a way that is not allowed here")]
+    Scheme,
+    #[error("there is nothing that the certificate could be checked against")]
+    NoRules,
 }
 
-fn refused(reason: Refused) -> Error {
-    Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason))))
+/// A check that failed: what is counted, and what rustls is told.
+type Failed = (Refusal, Error);
+
+fn refused(kind: Refusal, reason: Refused) -> Failed {
+    (kind, Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(reason)))))
+}
+
+/// Which side of the connection we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The server; with `required`, clients must show a certificate.
+    Server { required: bool },
+    /// The client, which checks more of the server.
+    Client(ServerDemands),
+}
+
+/// What a client demands of servers besides the validation context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ServerDemands {
+    /// The certificate has the server name that was sent.
+    pub(super) server_name: bool,
+    /// The key of an RSA certificate may sign.
+    pub(super) rsa_key_usage: bool,
 }
 
 /// The rules for the other side, whichever side it is.
 #[derive(Debug)]
 pub(super) struct PeerVerifier {
-    rules: ValidationContext,
-    anchors: Vec<TrustAnchor<'static>>,
-    crls: Vec<CertRevocationList<'static>>,
+    /// `None` takes any certificate.
+    rules: Option<ValidationContext>,
+    authorities: Authorities,
     algorithms: WebPkiSupportedAlgorithms,
-    required: bool,
-    check_server_name: bool,
+    /// How peers may sign.
+    schemes: Vec<SignatureScheme>,
+    role: Role,
 }
 
 impl PeerVerifier {
-    pub(super) fn new(rules: ValidationContext, required: bool) -> Result<Self, String> {
-        let anchors = rules
-            .trusted_ca
-            .iter()
-            .map(|der| webpki::anchor_from_trusted_cert(der).map(|anchor| anchor.to_owned()))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("TLS: a trusted CA cannot be read: {error}"))?;
-        let crls = rules
-            .crl
-            .iter()
-            .map(|der| OwnedCertRevocationList::from_der(der).map(CertRevocationList::from))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| format!("TLS: a revocation list cannot be read: {error}"))?;
+    /// The verifier of a validation context; without one, any certificate passes. `schemes` says how peers may sign;
+    /// empty is every way that exists.
+    pub(super) fn new(
+        rules: Option<ValidationContext>,
+        schemes: &[SignatureScheme],
+        role: Role,
+    ) -> Result<Self, String> {
         let algorithms = backend::default_provider().signature_verification_algorithms;
-        Ok(Self { rules, anchors, crls, algorithms, required, check_server_name: false })
-    }
-
-    /// Takes any certificate: there are no rules.
-    pub(super) fn any(required: bool) -> Self {
-        Self {
-            rules: ValidationContext::default(),
-            anchors: Vec::new(),
-            crls: Vec::new(),
-            algorithms: backend::default_provider().signature_verification_algorithms,
-            required,
-            check_server_name: false,
+        let authorities = rules.as_ref().map_or_else(|| Ok(Authorities::default()), Authorities::read)?;
+        let unvouched =
+            rules.as_ref().is_some_and(|rules| !rules.has_authorities() && !rules.names.is_empty());
+        if unvouched {
+            return Err("TLS: names are checked, but there is no trusted_ca to vouch for them".to_owned());
         }
+        let schemes = match schemes {
+            [] => algorithms.supported_schemes(),
+            chosen => chosen.to_vec(),
+        };
+        Ok(Self { rules, authorities, algorithms, schemes, role })
     }
 
-    /// The certificate must also have the name that was sent.
-    pub(super) fn with_server_name(self) -> Self {
-        Self { check_server_name: true, ..self }
-    }
-
-    /// Does this chain pass? Asked after a handshake that lets through whatever comes.
+    /// Does this chain of a client pass? Asked after handshakes that let through whatever comes, and those that were
+    /// resumed: time has passed since it was checked.
     pub(super) fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
-        // In a strict handshake it has passed already.
-        !self.rules.accept_untrusted
-            || self.verify(first, rest, UnixTime::now(), KeyUsage::client_auth()).is_ok()
+        self.rules.is_some() && self.verify(first, rest, UnixTime::now()).is_ok()
+    }
+
+    /// Is a client to be asked for a certificate?
+    pub(super) fn asks_for_certificates(&self) -> bool {
+        self.rules.is_some() || matches!(self.role, Role::Server { required: true })
+    }
+
+    /// Gives everything that decides who is let in, to tell one verifier from another.
+    pub(super) fn describe(&self, part: &mut impl FnMut(&[u8])) {
+        let Some(rules) = &self.rules else { return };
+        rules.trusted_ca.iter().for_each(|der| part(der));
+        rules.crl.iter().for_each(|der| part(der));
+        rules.spki_pins.iter().chain(&*rules.certificate_pins).for_each(|pin| part(pin));
+        for domain in rules.trust_domains.iter().flat_map(|domains| domains.iter()) {
+            part(domain.name.as_bytes());
+            domain.authorities.iter().for_each(|der| part(der));
+        }
+        for name in &rules.names {
+            part(format!("{name:?}").as_bytes());
+        }
+        let ValidationContext { crl_leaf_only, allow_expired, accept_untrusted, max_depth, .. } = rules;
+        part(format!("{crl_leaf_only} {allow_expired} {accept_untrusted} {max_depth:?}").as_bytes());
     }
 
     fn verify(
@@ -94,119 +137,73 @@ impl PeerVerifier {
         der: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-        usage: KeyUsage,
-    ) -> Result<(), Error> {
-        let cert = EndEntityCert::try_from(der).map_err(|_| CertificateError::BadEncoding)?;
-        if !self.anchors.is_empty() {
-            match self.verify_chain(&cert, intermediates, now, usage) {
-                Err(webpki::Error::CertExpired { not_after, .. }) if self.rules.allow_expired => {
-                    self.verify_chain(&cert, intermediates, not_after, usage).map_err(translate)?;
-                }
-                result => result.map_err(translate)?,
-            }
+    ) -> Result<(), Failed> {
+        let Some(rules) = &self.rules else { return Ok(()) };
+        if !rules.has_authorities() && !rules.has_demands() {
+            return Err(refused(Refusal::Chain, Refused::NoRules));
         }
-        self.verify_names(&cert)?;
-        self.verify_pins(der, &cert)
+        let broken = || (Refusal::Chain, Error::InvalidCertificate(CertificateError::BadEncoding));
+        let cert = EndEntityCert::try_from(der).map_err(|_| broken())?;
+        let parts = Certificate::read(der).ok_or_else(broken)?;
+        let usage = match self.role {
+            Role::Server { .. } => KeyUsage::client_auth(),
+            Role::Client(_) => KeyUsage::server_auth(),
+        };
+        self.authorities.verify(rules, &cert, &parts, intermediates, now, usage)?;
+        demands::names(rules, &parts)?;
+        demands::pins(rules, &cert)
     }
 
-    fn verify_chain(
-        &self,
-        cert: &EndEntityCert<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-        usage: KeyUsage,
-    ) -> Result<(), webpki::Error> {
-        let lists: Vec<&CertRevocationList<'_>> = self.crls.iter().collect();
-        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-            let depth = match self.rules.crl_leaf_only {
-                true => webpki::RevocationCheckDepth::EndEntity,
-                false => webpki::RevocationCheckDepth::Chain,
-            };
-            options.with_depth(depth).with_status_policy(webpki::UnknownStatusPolicy::Allow).build()
-        });
-        cert.verify_for_usage(
-            self.algorithms.all,
-            &self.anchors,
-            intermediates,
-            now,
-            usage,
-            revocation,
-            None,
-        )?;
+    /// What only clients ask of a certificate.
+    fn verify_server(&self, der: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Failed> {
+        let Role::Client(demands) = self.role else { return Ok(()) };
+        let broken = || (Refusal::Chain, Error::InvalidCertificate(CertificateError::BadEncoding));
+        let parts = Certificate::read(der).ok_or_else(broken)?;
+        // BoringSSL has the same rule, and always for elliptic curves.
+        if (demands.rsa_key_usage || !parts.has_rsa_key()) && !parts.may_sign() {
+            return Err(refused(Refusal::KeyUsage, Refused::KeyUsage));
+        }
+        if demands.server_name {
+            let cert = EndEntityCert::try_from(der).map_err(|_| broken())?;
+            cert.verify_is_valid_for_subject_name(name)
+                .map_err(|_| refused(Refusal::Names, Refused::Name))?;
+        }
         Ok(())
     }
 
-    fn verify_names(&self, cert: &EndEntityCert<'_>) -> Result<(), Error> {
-        if self.rules.names.is_empty() {
-            return Ok(());
+    /// Notes the outcome of a check, and lets through what is let through all the same.
+    fn outcome(
+        &self,
+        result: Result<(), Failed>,
+        der: &CertificateDer<'_>,
+        rest: &[CertificateDer<'_>],
+    ) -> Result<(), Error> {
+        let expires = |der: &CertificateDer<'_>| Certificate::read(der).map(|parts| parts.not_after);
+        let first = std::iter::once(der).chain(rest).filter_map(expires).min();
+        let lenient = self.rules.as_ref().is_some_and(|rules| rules.accept_untrusted);
+        notes::open(|notes| {
+            notes.refusal = result.as_ref().err().map(|(kind, _)| *kind);
+            notes.peer_expires =
+                first.filter(|_| !self.rules.as_ref().is_some_and(|rules| rules.allow_expired));
+        });
+        match result {
+            Err((Refusal::Chain | Refusal::Names | Refusal::Pins, _)) if lenient => Ok(()),
+            result => result.map_err(|(_, error)| error),
         }
-        let uris: Vec<&str> = cert.valid_uri_names().collect();
-        // X509-SVID 2: a certificate with several URI names is not one identity but any of them.
-        if uris.len() > 1 && self.rules.names.iter().any(|name| name.kind == SanKind::Uri) {
-            return Err(refused(Refused::SeveralUris));
+    }
+
+    /// Was this signature made in a way that is allowed, and by the peer's key?
+    fn verify_signature(
+        &self,
+        dss: &DigitallySignedStruct,
+        check: impl FnOnce() -> Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        if !self.schemes.contains(&dss.scheme) {
+            return Err(refused(Refusal::Chain, Refused::Scheme).1);
         }
-        match self.rules.names.iter().any(|name| has_name(cert, &uris, name)) {
-            true => Ok(()),
-            false => Err(refused(Refused::Name)),
-        }
+        notes::open(|notes| notes.peer_scheme = Some(dss.scheme));
+        check()
     }
-
-    fn verify_pins(&self, der: &CertificateDer<'_>, cert: &EndEntityCert<'_>) -> Result<(), Error> {
-        let (keys, whole) = (&self.rules.spki_pins, &self.rules.certificate_pins);
-        if keys.is_empty() && whole.is_empty() {
-            return Ok(());
-        }
-        let spki = cert.subject_public_key_info();
-        let pinned = keys.iter().any(|pin| digest(&SHA256, &spki).as_ref() == pin)
-            || whole.iter().any(|pin| digest(&SHA256, der).as_ref() == pin);
-        if pinned { Ok(()) } else { Err(refused(Refused::Pin)) }
-    }
-
-    fn outcome(&self, result: Result<(), Error>) -> Result<(), Error> {
-        if self.rules.accept_untrusted { Ok(()) } else { result }
-    }
-}
-
-fn has_name(cert: &EndEntityCert<'_>, uris: &[&str], wanted: &SanMatcher) -> bool {
-    match wanted.kind {
-        SanKind::Uri => uris.iter().any(|uri| wanted.matcher.matches(uri.as_bytes())),
-        SanKind::Dns => cert.valid_dns_names().any(|name| dns_fits(name, &wanted.matcher)),
-        SanKind::Ip => match &wanted.matcher {
-            StringMatcher::Exact(text) => std::str::from_utf8(text)
-                .ok()
-                .and_then(|text| ServerName::try_from(text).ok())
-                .is_some_and(|name| cert.verify_is_valid_for_subject_name(&name).is_ok()),
-            _ => false,
-        },
-        SanKind::Email => false,
-    }
-}
-
-/// An exact name also fits a certificate for `*.` and the rest of it.
-fn dns_fits(name: &str, matcher: &StringMatcher) -> bool {
-    let lower = name.to_ascii_lowercase();
-    if matcher.matches(lower.as_bytes()) || matcher.matches(name.as_bytes()) {
-        return true;
-    }
-    let (StringMatcher::Exact(wanted), Some(parent)) = (matcher, lower.strip_prefix("*.")) else {
-        return false;
-    };
-    let dot = wanted.iter().position(|byte| *byte == b'.');
-    dot.is_some_and(|dot| {
-        dot > 0 && wanted.get(dot + 1..).is_some_and(|rest| rest.eq_ignore_ascii_case(parent.as_bytes()))
-    })
-}
-
-fn translate(error: webpki::Error) -> Error {
-    let error = match error {
-        webpki::Error::CertExpired { .. } | webpki::Error::InvalidCertValidity => CertificateError::Expired,
-        webpki::Error::CertNotValidYet { .. } => CertificateError::NotValidYet,
-        webpki::Error::UnknownIssuer => CertificateError::UnknownIssuer,
-        webpki::Error::CertRevoked => return refused(Refused::Revoked),
-        webpki::Error::InvalidSignatureForPublicKey => CertificateError::BadSignature,
-        other => CertificateError::Other(OtherError(Arc::new(other))),
-    };
-    Error::InvalidCertificate(error)
 }
 
 impl ServerCertVerifier for PeerVerifier {
@@ -218,12 +215,10 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let mut result = self.verify(end_entity, intermediates, now, KeyUsage::server_auth());
-        if result.is_ok() && self.check_server_name {
-            let cert = EndEntityCert::try_from(end_entity).map_err(|_| CertificateError::BadEncoding)?;
-            result = cert.verify_is_valid_for_subject_name(server_name).map_err(|_| refused(Refused::Name));
-        }
-        self.outcome(result).map(|()| ServerCertVerified::assertion())
+        let result = self
+            .verify(end_entity, intermediates, now)
+            .and_then(|()| self.verify_server(end_entity, server_name));
+        self.outcome(result, end_entity, intermediates).map(|()| ServerCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -232,7 +227,7 @@ impl ServerCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        self.verify_signature(dss, || verify_tls12_signature(message, cert, dss, &self.algorithms))
     }
 
     fn verify_tls13_signature(
@@ -241,11 +236,11 @@ impl ServerCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        self.verify_signature(dss, || verify_tls13_signature(message, cert, dss, &self.algorithms))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }
 
@@ -256,7 +251,7 @@ impl ClientCertVerifier for PeerVerifier {
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.required
+        matches!(self.role, Role::Server { required: true })
     }
 
     fn verify_client_cert(
@@ -265,8 +260,8 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let result = self.verify(end_entity, intermediates, now, KeyUsage::client_auth());
-        self.outcome(result).map(|()| ClientCertVerified::assertion())
+        let result = self.verify(end_entity, intermediates, now);
+        self.outcome(result, end_entity, intermediates).map(|()| ClientCertVerified::assertion())
     }
 
     fn verify_tls12_signature(
@@ -275,7 +270,7 @@ impl ClientCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
+        ServerCertVerifier::verify_tls12_signature(self, message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -284,10 +279,10 @@ impl ClientCertVerifier for PeerVerifier {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
+        ServerCertVerifier::verify_tls13_signature(self, message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
+        self.schemes.clone()
     }
 }

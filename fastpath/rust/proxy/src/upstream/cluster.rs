@@ -20,7 +20,7 @@ use super::choose::{Chooser, Want, breakers, outlier_settings};
 use super::original::{self, Originals};
 use super::{Destination, Host};
 use crate::reactor::Millis;
-use crate::telemetry::{ClusterStats, StatusCounters};
+use crate::telemetry::{ClusterStats, StatusCounters, TlsStats};
 use crate::tls::TlsContexts;
 use crate::util::Rng;
 
@@ -31,6 +31,8 @@ pub(crate) type ClusterId = ClusterIndex;
 pub(crate) struct Cluster {
     pub(crate) spec: Arc<Spec>,
     pub(crate) stats: ClusterStats,
+    /// `None` when connections are plain.
+    pub(crate) tls_stats: Option<TlsStats>,
     pub(crate) codes: StatusCounters,
     pub(crate) breakers: [Breakers; 2],
     /// `None` until the endpoints were heard of for the first time.
@@ -44,11 +46,13 @@ pub(crate) struct Cluster {
 impl Cluster {
     fn new(spec: Arc<Spec>, cx: &mut UpdateContext<'_>) -> Self {
         let stats = ClusterStats::register(cx.telemetry, spec.stat_name());
+        let tls_stats = spec.speaks_tls().then(|| TlsStats::of_cluster(cx.telemetry, spec.stat_name()));
         let breakers = breakers(&spec).map(Breakers::new);
         let chooser = Chooser::new(&spec, None, Vec::new(), &[], cx.rng);
         Self {
             spec,
             stats,
+            tls_stats,
             codes: StatusCounters::default(),
             breakers,
             endpoints: None,
@@ -203,6 +207,10 @@ impl Cluster {
         };
         if !same_spec {
             self.spec = Arc::clone(spec);
+            let missing = spec.speaks_tls() && self.tls_stats.is_none();
+            if missing {
+                self.tls_stats = Some(TlsStats::of_cluster(cx.telemetry, spec.stat_name()));
+            }
             for (breaker, thresholds) in self.breakers.iter_mut().zip(breakers(spec)) {
                 breaker.configure(thresholds);
             }
@@ -210,8 +218,14 @@ impl Cluster {
         let original = self.update_originals(contexts, cx);
         if same_spec && same_endpoints {
             // Secrets may have changed all the same: new connections take the new context.
+            let mut changed = false;
             for host in &self.hosts {
-                host.tls.replace(contexts.client(spec, &host.endpoint()));
+                let new = contexts.client(spec, &host.endpoint());
+                let old = host.tls.replace(new.clone());
+                changed |= new.is_some_and(|new| !old.is_some_and(|old| Rc::ptr_eq(&old, &new)));
+            }
+            if let Some(stats) = self.tls_stats.as_ref().filter(|_| changed && contexts.counts_updates()) {
+                stats.updates_by_sds.inc();
             }
             return original;
         }

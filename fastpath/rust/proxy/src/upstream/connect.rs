@@ -14,10 +14,9 @@ use crate::codec::Sender;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
+use crate::telemetry::TlsStats;
 use crate::tls::TlsSession;
-use crate::transport::{
-    Read, SocketError, Transport, TransportError, connect, keep_alive, local_address, take_error,
-};
+use crate::transport::{Read, SocketError, Transport, connect, keep_alive, local_address, take_error};
 
 impl Engine {
     /// Asks for a connection to a host. `state` is `Connecting`, or `Tunnel` for a TCP session.
@@ -99,8 +98,8 @@ impl Engine {
                 match session {
                     Ok(session) => self.start_upstream_tls(token, upstream, session),
                     Err(reason) => {
-                        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
-                            cluster.stats.ssl_connection_error.inc();
+                        if let Some(stats) = self.tls_stats(upstream) {
+                            stats.secrets_not_ready.inc();
                         }
                         UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() })
                     }
@@ -134,27 +133,24 @@ impl Engine {
         let failure = match read {
             Read::Data(_) | Read::Blocked => None,
             Read::End => Some("TLS: the peer closed during the handshake".to_owned()),
-            Read::Failed(error) => {
-                let certificate = error.is_certificate();
-                if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
-                    if certificate {
-                        cluster.stats.ssl_fail_verify_error.inc();
-                    }
-                }
-                Some(error.to_string())
-            }
+            Read::Failed(error) => Some(error.to_string()),
         };
         if let Some(reason) = failure {
-            if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
-                cluster.stats.ssl_connection_error.inc();
+            if let Some(stats) = self.tls_stats(upstream) {
+                stats.failed(upstream.io.tls().and_then(TlsSession::refusal));
             }
             return UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() });
         }
         if upstream.io.is_handshaking() {
             return UpstreamFate::Keep;
         }
-        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
-            cluster.stats.ssl_handshake.inc();
+        let summary = upstream.io.tls().map(TlsSession::summary);
+        let stats = self.clusters.get(upstream.host.cluster).and_then(|cluster| cluster.tls_stats.as_ref());
+        if let (Some(stats), Some(summary)) = (stats, summary) {
+            stats.done(&mut self.telemetry, &summary);
+            // One that was let through all the same.
+            let refusal = upstream.io.tls().and_then(TlsSession::refusal);
+            refusal.into_iter().for_each(|refusal| stats.refused(refusal));
         }
         let checked = upstream.host.tls.borrow().as_ref().is_some_and(|tls| tls.is_checked());
         if checked && upstream.host.principal.borrow().is_none() {
@@ -163,6 +159,10 @@ impl Engine {
             upstream.host.principal.replace(principal);
         }
         self.upstream_ready(token, upstream)
+    }
+
+    fn tls_stats(&self, upstream: &Upstream) -> Option<&TlsStats> {
+        self.clusters.get(upstream.host.cluster)?.tls_stats.as_ref()
     }
 
     /// The connection can carry bytes.
@@ -199,16 +199,4 @@ fn local_address_unset() -> std::net::SocketAddr {
 fn describe(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_owned()
-}
-
-impl TransportError {
-    /// Did the peer's certificate not pass?
-    pub(crate) fn is_certificate(&self) -> bool {
-        matches!(
-            self,
-            Self::Tls(crate::tls::TlsError::Protocol(
-                rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented
-            ))
-        )
-    }
 }

@@ -1740,8 +1740,12 @@ pub struct CertificateValidationContext {
     pub allow_expired_certificate: bool,
     #[prost(enumeration = "crate::envoy::extensions::transport_sockets::tls::v3::certificate_validation_context::TrustChainVerification", tag = "10")]
     pub trust_chain_verification: i32,
+    #[prost(message, optional, tag = "12")]
+    pub custom_validator_config: Option<crate::envoy::config::core::v3::TypedExtensionConfig>,
     #[prost(bool, tag = "14")]
     pub only_verify_leaf_cert_crl: bool,
+    #[prost(message, optional, tag = "16")]
+    pub max_verify_depth: Option<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CommonTlsContext {
@@ -1764,8 +1768,23 @@ pub struct DownstreamTlsContext {
     pub require_client_certificate: Option<bool>,
     #[prost(message, optional, tag = "3")]
     pub require_sni: Option<bool>,
-    #[prost(bool, optional, tag = "7")]
-    pub disable_stateless_session_resumption: Option<bool>,
+    #[prost(message, optional, tag = "6")]
+    pub session_timeout: Option<::prost_types::Duration>,
+    #[prost(enumeration = "crate::envoy::extensions::transport_sockets::tls::v3::downstream_tls_context::OcspStaplePolicy", tag = "8")]
+    pub ocsp_staple_policy: i32,
+    #[prost(message, optional, tag = "9")]
+    pub full_scan_certs_on_sni_mismatch: Option<bool>,
+    #[prost(bool, tag = "11")]
+    pub prefer_client_ciphers: bool,
+    #[prost(oneof = "downstream_tls_context::SessionTicketKeysType", tags = "4, 5, 7")]
+    pub session_ticket_keys_type: Option<downstream_tls_context::SessionTicketKeysType>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SPIFFECertValidatorConfig {
+    #[prost(message, repeated, tag = "1")]
+    pub trust_domains: Vec<crate::envoy::extensions::transport_sockets::tls::v3::spiffe_cert_validator_config::TrustDomain>,
+    #[prost(message, optional, tag = "2")]
+    pub trust_bundles: Option<crate::envoy::config::core::v3::DataSource>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SdsSecretConfig {
@@ -1776,7 +1795,7 @@ pub struct SdsSecretConfig {
 pub struct Secret {
     #[prost(string, tag = "1")]
     pub name: String,
-    #[prost(oneof = "secret::Type", tags = "2, 4")]
+    #[prost(oneof = "secret::Type", tags = "2, 3, 4")]
     pub r#type: Option<secret::Type>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1785,6 +1804,8 @@ pub struct SubjectAltNameMatcher {
     pub san_type: i32,
     #[prost(message, optional, tag = "2")]
     pub matcher: Option<crate::envoy::r#type::matcher::v3::StringMatcher>,
+    #[prost(string, tag = "3")]
+    pub oid: String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TlsCertificate {
@@ -1792,6 +1813,8 @@ pub struct TlsCertificate {
     pub certificate_chain: Option<crate::envoy::config::core::v3::DataSource>,
     #[prost(message, optional, tag = "2")]
     pub private_key: Option<crate::envoy::config::core::v3::DataSource>,
+    #[prost(message, optional, tag = "4")]
+    pub ocsp_staple: Option<crate::envoy::config::core::v3::DataSource>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TlsParameters {
@@ -1801,6 +1824,15 @@ pub struct TlsParameters {
     pub tls_maximum_protocol_version: i32,
     #[prost(string, repeated, tag = "3")]
     pub cipher_suites: Vec<String>,
+    #[prost(string, repeated, tag = "4")]
+    pub ecdh_curves: Vec<String>,
+    #[prost(string, repeated, tag = "5")]
+    pub signature_algorithms: Vec<String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TlsSessionTicketKeys {
+    #[prost(message, repeated, tag = "1")]
+    pub keys: Vec<crate::envoy::config::core::v3::DataSource>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpstreamTlsContext {
@@ -1816,6 +1848,8 @@ pub struct UpstreamTlsContext {
     pub allow_renegotiation: bool,
     #[prost(message, optional, tag = "4")]
     pub max_session_keys: Option<u32>,
+    #[prost(message, optional, tag = "5")]
+    pub enforce_rsa_key_usage: Option<bool>,
 }
 pub mod certificate_validation_context {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1843,13 +1877,42 @@ pub struct CombinedCertificateValidationContext {
     pub validation_context_sds_secret_config: Option<crate::envoy::extensions::transport_sockets::tls::v3::SdsSecretConfig>,
 }
 }
+pub mod downstream_tls_context {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum SessionTicketKeysType {
+    #[prost(message, tag = "4")]
+    SessionTicketKeys(crate::envoy::extensions::transport_sockets::tls::v3::TlsSessionTicketKeys),
+    #[prost(message, tag = "5")]
+    SessionTicketKeysSdsSecretConfig(crate::envoy::extensions::transport_sockets::tls::v3::SdsSecretConfig),
+    #[prost(bool, tag = "7")]
+    DisableStatelessSessionResumption(bool),
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum OcspStaplePolicy {
+    LenientStapling = 0,
+    StrictStapling = 1,
+    MustStaple = 2,
+}
+}
 pub mod secret {
 #[derive(Clone, PartialEq, ::prost::Oneof)]
 pub enum Type {
     #[prost(message, tag = "2")]
     TlsCertificate(crate::envoy::extensions::transport_sockets::tls::v3::TlsCertificate),
+    #[prost(message, tag = "3")]
+    SessionTicketKeys(crate::envoy::extensions::transport_sockets::tls::v3::TlsSessionTicketKeys),
     #[prost(message, tag = "4")]
     ValidationContext(crate::envoy::extensions::transport_sockets::tls::v3::CertificateValidationContext),
+}
+}
+pub mod spiffe_cert_validator_config {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TrustDomain {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub trust_bundle: Option<crate::envoy::config::core::v3::DataSource>,
 }
 }
 pub mod subject_alt_name_matcher {

@@ -1,3 +1,4 @@
+use std::rc::Rc;
 use std::sync::Arc;
 
 use meshloom_model::{Compiler, Snapshot};
@@ -10,9 +11,9 @@ use meshloom_xds::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 use meshloom_xds::envoy::extensions::transport_sockets::tls::v3 as tls;
 use meshloom_xds::envoy::service::discovery::v3 as discovery;
 use prost::Message;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ClientConfig;
 
-use super::{TlsCache, TlsContexts};
+use super::{ServerTls, TlsCache, TlsContexts};
 
 const CERTIFICATE: &[u8] = include_bytes!("../../../../model/src/compile/tests/certificate.pem");
 const KEY: &[u8] = include_bytes!("../../../../model/src/compile/tests/key.pem");
@@ -55,7 +56,11 @@ fn certificates(count: usize) -> Option<core::DataSource> {
 
 fn certificate(name: &str, count: usize) -> Vec<u8> {
     let key = core::DataSource { specifier: Some(core::data_source::Specifier::InlineBytes(KEY.to_vec())) };
-    let pair = tls::TlsCertificate { certificate_chain: certificates(count), private_key: Some(key) };
+    let pair = tls::TlsCertificate {
+        certificate_chain: certificates(count),
+        private_key: Some(key),
+        ocsp_staple: None,
+    };
     let secret = tls::secret::Type::TlsCertificate(pair);
     update(SECRET, name, &tls::Secret { name: name.to_owned(), r#type: Some(secret) })
 }
@@ -139,7 +144,7 @@ fn listener_of(name: &str, port: u32) -> Vec<u8> {
 /// Configurations of both sides; `None` is one that cannot be made yet.
 #[derive(Clone, Debug)]
 struct Pair {
-    server: Option<Arc<ServerConfig>>,
+    server: Option<Rc<ServerTls>>,
     client: Option<Arc<ClientConfig>>,
 }
 
@@ -149,7 +154,7 @@ impl Pair {
         let server = self.server.as_ref().zip(other.server.as_ref());
         let client = self.client.as_ref().zip(other.client.as_ref());
         (
-            server.is_some_and(|(one, other)| Arc::ptr_eq(one, other)),
+            server.is_some_and(|(one, other)| Rc::ptr_eq(one, other)),
             client.is_some_and(|(one, other)| Arc::ptr_eq(one, other)),
         )
     }
@@ -191,7 +196,7 @@ impl Mesh {
 fn pair(name: &str, snapshot: &Snapshot, contexts: &mut TlsContexts<'_>) -> Pair {
     let listener = snapshot.listeners.get(name);
     let chain = listener.and_then(|listener| listener.chains().next());
-    let server = chain.and_then(|chain| contexts.server(&chain.transport)).map(|made| made.config);
+    let server = chain.and_then(|chain| contexts.server(&chain.transport));
     let client = snapshot.clusters.named(name).and_then(|cluster| {
         let endpoint = snapshot.endpoints(cluster)?.all.first()?;
         contexts.client(cluster, endpoint)?.config.clone().ok()
@@ -246,7 +251,7 @@ fn a_secret_that_goes_takes_its_configurations_with_it() {
 #[test]
 fn removed_contexts_are_dropped() {
     let (mut mesh, before) = Mesh::start();
-    let servers = before.clone().map(|pair| Arc::downgrade(&pair.server.unwrap()));
+    let servers = before.clone().map(|pair| Rc::downgrade(&pair.server.unwrap()));
     let clients = before.map(|pair| Arc::downgrade(&pair.client.unwrap()));
 
     mesh.apply(&[removal(LISTENER, "a"), removal(CLUSTER, "a")].concat());
