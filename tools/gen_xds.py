@@ -221,6 +221,8 @@ def oneof_enums(message: Message) -> Iterator[str]:
         variants = []
         for f in members:
             kind, rust = field_type(f)
+            if f.message_type is message.descriptor:  # a message in itself
+                kind, rust = f"{kind}, boxed", f"Box<{rust}>"
             variants.append(f'    #[prost({kind}, tag = "{f.number}")]\n    {camel(f.name)}({rust}),\n')
         derive = "#[derive(Clone, PartialEq, ::prost::Oneof)]"
         yield f"{derive}\npub enum {camel(name)} {{\n{''.join(variants)}}}\n"

@@ -8,6 +8,7 @@ use crate::health::HealthCheck;
 use crate::http2::Http2Options;
 use crate::ids::{AssignmentIndex, ClusterName};
 use crate::matcher::HeaderName;
+use crate::proxy_header::ProxyHeader;
 use crate::route::ResourcePriority;
 use crate::subset::Subsets;
 use crate::tls::UpstreamTls;
@@ -45,6 +46,8 @@ pub struct Cluster {
     pub health_effects: HealthEffects,
     /// How bytes travel, where no match below says otherwise.
     pub transport: UpstreamTransport,
+    /// What a connection begins with, there.
+    pub proxy_header: Option<Arc<ProxyHeader>>,
     /// How bytes travel to endpoints with these labels; the first that fits.
     pub transport_matches: Box<[TransportMatch]>,
     /// How HTTP is spoken.
@@ -277,6 +280,8 @@ pub struct TransportMatch {
     pub labels: Box<[(Arc<str>, Arc<str>)]>,
     /// How bytes travel.
     pub transport: UpstreamTransport,
+    /// What a connection begins with.
+    pub proxy_header: Option<Arc<ProxyHeader>>,
 }
 
 impl Cluster {
@@ -310,6 +315,14 @@ impl Cluster {
         let fits = |candidate: &TransportMatch| candidate.labels.iter().all(|label| labels.contains(label));
         let found = self.transport_matches.iter().enumerate().find(|(_, candidate)| fits(candidate));
         found.map(|(position, chosen)| (position, &chosen.transport))
+    }
+
+    /// The PROXY header that a connection to an endpoint begins with.
+    pub fn proxy_header_to(&self, endpoint: &Endpoint) -> Option<&Arc<ProxyHeader>> {
+        match self.transport_to(endpoint).0.and_then(|position| self.transport_matches.get(position)) {
+            Some(chosen) => chosen.proxy_header.as_ref(),
+            None => self.proxy_header.as_ref(),
+        }
     }
 
     /// The name under which statistics are kept.

@@ -5,6 +5,7 @@
 
 mod access_log;
 mod action;
+mod bind;
 mod cluster;
 mod context;
 mod endpoint;
@@ -17,12 +18,14 @@ mod http2;
 mod http_filter;
 mod http_upstream;
 mod listener;
+mod listener_filter;
 mod matching;
 mod outlier;
 mod overrides;
 mod parts;
 mod path;
 mod pem;
+mod proxy_header;
 mod retry;
 mod route;
 mod secret;
@@ -34,7 +37,7 @@ mod types;
 mod update;
 mod upgrade;
 
-pub use summary::{DnsSummary, Listen, ResourceSummary, summarise};
+pub use summary::{DnsSummary, ResourceSummary, summarise};
 pub use update::{Compiler, Outcome, Rejected};
 
 #[cfg(test)]

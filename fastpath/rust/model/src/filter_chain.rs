@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::hcm::HttpConnectionManager;
+use crate::listener::Fingerprint;
 use crate::tcp::TcpProxy;
 use crate::tls::DownstreamTls;
 
@@ -18,12 +19,29 @@ pub use prefix::IpPrefix;
 pub struct FilterChain {
     /// Its name; may be empty.
     pub name: Arc<str>,
+    /// Stands for all of it, its match included.
+    pub fingerprint: Fingerprint,
+    /// How many connections it takes at a time.
+    pub limits: Box<[ConnectionLimit]>,
     /// How bytes travel.
     pub transport: DownstreamTransport,
     /// How long the TLS handshake may take. Envoy has no limit unless set; here it is 10 s.
     pub handshake_timeout: Option<Duration>,
     /// What reads the bytes.
     pub filter: NetworkFilter,
+}
+
+/// How many connections a filter chain takes at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectionLimit {
+    /// Statistics are kept under `connection_limit.<stat_prefix>.`.
+    pub stat_prefix: Arc<str>,
+    /// Connections of all workers together; each takes its share.
+    pub max_connections: u64,
+    /// A connection too many is closed after so long.
+    pub delay: Duration,
+    /// Whether it is in force.
+    pub enabled: bool,
 }
 
 /// How bytes travel between downstream and us.

@@ -4,23 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access_log::AccessLog;
 use crate::address::Address;
 use crate::filter_chain::{ChainMatcher, ConnectionFacts, FilterChain};
 use crate::ids::ListenerName;
+use crate::listener_filter::ListenerFilter;
 
 /// Where we listen, and what becomes of a connection.
 #[derive(Clone, Debug)]
 pub struct Listener {
     /// Its name.
     pub name: ListenerName,
-    /// Its addresses; there is one at least. All share everything below.
-    pub addresses: Box<[Address]>,
+    /// Its sockets; there is one at least. All share everything below.
+    pub listens: Box<[Listen]>,
     /// `false`: nothing is bound. The listener takes connections that another accepted for its address.
     pub bind_to_port: bool,
     /// A connection that was redirected here belongs to the listener of its original destination address.
     pub use_original_dst: bool,
-    /// Connections that may wait to be accepted.
-    pub backlog: u32,
     /// Statistics are kept under `listener.<this>.`.
     pub stat_prefix: Option<Arc<str>>,
     /// From whose side the workload sees this traffic.
@@ -31,12 +31,17 @@ pub struct Listener {
     pub bypass_overload: bool,
     /// Its connections are taken even beyond the limit on all connections.
     pub ignore_global_limit: bool,
-    /// What is found out about a connection before its filter chain is chosen.
-    pub filters: ListenerFilters,
+    /// What is found out about a connection before its filter chain is chosen, in this order.
+    pub filters: Box<[ListenerFilter]>,
     /// How long that may take (15 s unless set); `None` is no limit.
     pub filters_timeout: Option<Duration>,
     /// When it took too long, go on with what is known, instead of closing.
     pub continue_on_filters_timeout: bool,
+    /// Logs of connections, also of those that no filter chain takes.
+    pub access_logs: Box<[AccessLog]>,
+    /// Everything but the filter chains. Versions that have it in common differ in filter chains only, and connections
+    /// on those that both have live on.
+    pub shape: Fingerprint,
     /// Chooses among `chains`.
     pub(crate) matcher: ChainMatcher,
     /// In the order of the configuration.
@@ -45,11 +50,54 @@ pub struct Listener {
     pub(crate) default_chain: Option<Arc<FilterChain>>,
 }
 
+/// A socket to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// Where.
+    pub address: Address,
+    /// Connections that may wait to be accepted.
+    pub backlog: u32,
+    /// An IPv6 socket takes IPv4 connections too.
+    pub ipv4_compat: bool,
+    /// Permissions of a Unix socket's path; 0 leaves them to the process's umask.
+    pub mode: u32,
+    /// What to set on it.
+    pub options: Box<[SocketOption]>,
+}
+
+/// A socket option in the kernel's numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketOption {
+    /// `SOL_SOCKET`, `IPPROTO_TCP` and so on.
+    pub level: i32,
+    /// Its number there.
+    pub name: i32,
+    /// Its value as the kernel takes it.
+    pub value: Box<[u8]>,
+    /// When it is set.
+    pub when: OptionTime,
+}
+
+/// When a socket option is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OptionTime {
+    /// Before `bind`.
+    BeforeBind,
+    /// After `bind`, before `listen`.
+    Bound,
+    /// After `listen`.
+    Listening,
+}
+
+/// Stands for a part of the configuration: equal parts have equal ones, and others do not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub(crate) [u64; 2]);
+
 impl Listener {
-    /// The filter chain for a connection; `None` means that it is closed.
-    pub fn chain(&self, connection: &ConnectionFacts<'_>) -> Option<&Arc<FilterChain>> {
-        let chosen = self.matcher.choose(connection).and_then(|position| self.chains.get(position));
-        chosen.or(self.default_chain.as_ref())
+    /// The position in [`Self::chains`] of the filter chain for a connection; `None` means that it is closed.
+    pub fn choose(&self, connection: &ConnectionFacts<'_>) -> Option<usize> {
+        let default = || self.default_chain.as_ref().map(|_| self.chains.len());
+        self.matcher.choose(connection).or_else(default)
     }
 
     /// All filter chains, the default one last.
@@ -57,13 +105,32 @@ impl Listener {
         self.chains.iter().chain(&self.default_chain)
     }
 
-    /// IP addresses to listen on.
-    pub fn sockets(&self) -> impl Iterator<Item = SocketAddr> {
-        self.addresses.iter().filter_map(|address| match address {
-            Address::Ip(socket) => Some(*socket),
-            Address::Unix(_) => None,
-        })
+    /// Addresses to listen on.
+    pub fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.listens.iter().map(|listen| &listen.address)
     }
+
+    /// Does a connection that was going there belong here? An unspecified address takes those to any of its family.
+    pub fn stands_for(&self, destination: SocketAddr) -> Claim {
+        let claim = |listen: &Listen| match &listen.address {
+            Address::Ip(own) if *own == destination => Claim::Exact,
+            Address::Ip(own) if own.port() != destination.port() || !own.ip().is_unspecified() => Claim::None,
+            Address::Ip(own) if own.is_ipv4() == destination.is_ipv4() || listen.ipv4_compat => Claim::Any,
+            Address::Ip(_) | Address::Unix(_) => Claim::None,
+        };
+        self.listens.iter().map(claim).max().unwrap_or(Claim::None)
+    }
+}
+
+/// How a listener stands for an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// Not at all.
+    None,
+    /// As one of all addresses with that port.
+    Any,
+    /// As the one.
+    Exact,
 }
 
 /// From whose side the workload sees the traffic of a listener.
@@ -76,13 +143,4 @@ pub enum TrafficDirection {
     Inbound,
     /// From the workload.
     Outbound,
-}
-
-/// What is found out about a connection before its filter chain is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ListenerFilters {
-    /// Read the ClientHello, if there is one: transport protocol, server name and application protocols.
-    pub tls_inspector: bool,
-    /// Ask the kernel where a redirected connection was going.
-    pub original_dst: bool,
 }

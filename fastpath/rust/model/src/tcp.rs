@@ -17,10 +17,16 @@ pub struct TcpProxy {
     pub idle_timeout: Option<Duration>,
     /// A connection's life; `None` is no limit.
     pub max_connection_duration: Option<Duration>,
+    /// By how much of that, in millionths, it is lengthened at random.
+    pub duration_jitter: u32,
     /// How many endpoints are tried, the first included.
     pub max_connect_attempts: u32,
     /// Logs of connections.
     pub access_logs: Box<[AccessLog]>,
+    /// A line when the upstream is connected, besides the one at the end.
+    pub log_on_connected: bool,
+    /// A line each time this has passed.
+    pub log_interval: Option<Duration>,
     /// Istio's standard TCP metrics are kept for these connections.
     pub stats: Option<crate::filter::StatsFilter>,
 }

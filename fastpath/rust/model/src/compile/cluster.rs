@@ -17,6 +17,7 @@ use super::matching::header_name;
 use super::outlier::{circuit_breakers, outlier_detection};
 use super::parts::{choice, duration, extension, host_and_port, percent, positive, unpack, unsupported};
 use super::path::{At, Invalid};
+use super::proxy_header::proxy_header;
 use super::subset::subsets;
 use super::{tls, types};
 use crate::cluster::{
@@ -24,6 +25,7 @@ use crate::cluster::{
     SlowStart, TcpKeepalive, TransportMatch, UpstreamTransport,
 };
 use crate::ids::ClusterName;
+use crate::proxy_header::ProxyHeader;
 use crate::subset::Subsets;
 
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,7 +83,7 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
     let (at_panic, at_options) = (at.field("common_lb_config"), at.field("upstream_connection_options"));
     let keepalive = upstream_connection_options.and_then(|options| options.tcp_keepalive);
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
-    let transport = transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?;
+    let (transport, proxy_header) = transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?;
     let tls = matches!(transport, UpstreamTransport::Tls(_));
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
@@ -107,6 +109,7 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
             &at_panic.field("healthy_panic_threshold"),
         )?,
         transport,
+        proxy_header,
         transport_matches: transport_matches(&transport_socket_matches, at, cx)?,
         http: http_upstream(options, tls, at)?,
         tcp_keepalive: keepalive
@@ -275,21 +278,34 @@ fn load_balance(
     }
 }
 
+/// How bytes travel, and the PROXY header before them.
 fn transport(
     value: Option<&core::TransportSocket>,
     at: &At<'_>,
     cx: &mut Context,
-) -> Result<UpstreamTransport, Invalid> {
+) -> Result<(UpstreamTransport, Option<Arc<ProxyHeader>>), Invalid> {
     let Some(core::TransportSocket { name: _, typed_config }) = value else {
-        return Ok(UpstreamTransport::Plain);
+        return Ok((UpstreamTransport::Plain, None));
     };
     let at = at.field("typed_config");
     match extension(typed_config.as_ref(), &at)? {
-        (types::RAW_BUFFER, _) => Ok(UpstreamTransport::Plain),
+        (types::RAW_BUFFER, _) => Ok((UpstreamTransport::Plain, None)),
         (types::UPSTREAM_TLS, any) => {
-            Ok(UpstreamTransport::Tls(Arc::new(tls::upstream(unpack(any, &at)?, &at, cx)?)))
+            Ok((UpstreamTransport::Tls(Arc::new(tls::upstream(unpack(any, &at)?, &at, cx)?)), None))
         }
-        (other, _) => Err(unsupported(other, "give an UpstreamTlsContext or a RawBuffer", &at)),
+        (types::UPSTREAM_PROXY_PROTOCOL, any) => {
+            let (header, inner) = proxy_header(unpack(any, &at)?, &at)?;
+            let at = at.field("transport_socket");
+            match transport(Some(&inner), &at, cx)? {
+                (transport, None) => Ok((transport, Some(Arc::new(header)))),
+                (_, Some(_)) => Err(at.refuse("one PROXY header is enough")),
+            }
+        }
+        (other, _) => Err(unsupported(
+            other,
+            "give an UpstreamTlsContext, a RawBuffer or a ProxyProtocolUpstreamTransport",
+            &at,
+        )),
     }
 }
 
@@ -302,10 +318,13 @@ fn transport_matches(
     let mut made = Vec::with_capacity(values.len());
     for (nth, value) in values.iter().enumerate() {
         let proto::cluster::TransportSocketMatch { name, r#match, transport_socket } = value;
+        let (transport, proxy_header) =
+            transport(transport_socket.as_ref(), &at.item(nth).field("transport_socket"), cx)?;
         made.push(TransportMatch {
             name: name.as_str().into(),
             labels: r#match.as_ref().map(labels).unwrap_or_default(),
-            transport: transport(transport_socket.as_ref(), &at.item(nth).field("transport_socket"), cx)?,
+            transport,
+            proxy_header,
         });
     }
     Ok(made.into())

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::config::listener::v3 as proto;
+use meshloom_xds::envoy::extensions::filters::network::connection_limit::v3 as limits;
 
 use super::context::Context;
 use super::hcm::connection_manager;
 use super::http_filter::tcp_stats;
-use super::parts::{choice, extension, limit, prefixes, text, unpack, unsupported};
+use super::listener::fingerprint;
+use super::parts::{choice, duration, extension, limit, prefixes, text, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::tcp::tcp_proxy;
 use super::{tls, types};
 use crate::filter_chain::{
-    ChainMatch, DownstreamTransport, FilterChain, NetworkFilter, ServerName, SourceType,
+    ChainMatch, ConnectionLimit, DownstreamTransport, FilterChain, NetworkFilter, ServerName, SourceType,
 };
 
 /// Envoy has no limit; a client that shakes hands slower than this is an attack.
@@ -26,22 +28,27 @@ pub(super) fn filter_chain(
     at: &At<'_>,
     cx: &mut Context,
 ) -> Result<(FilterChain, ChainMatch), Invalid> {
+    let fingerprint = fingerprint(&value);
     let proto::FilterChain {
         name,
         filter_chain_match,
         filters,
+        use_proxy_proto: _,
         transport_socket,
         transport_socket_connect_timeout,
     } = value;
+    let (limits, filters) = connection_limits(&filters, &at.field("filters"))?;
     let chain = FilterChain {
         name: name.into(),
+        fingerprint,
+        limits,
         transport: transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?,
         handshake_timeout: limit(
             transport_socket_connect_timeout,
             Some(DEFAULT_HANDSHAKE),
             &at.field("transport_socket_connect_timeout"),
         )?,
-        filter: network_filter(&filters, &at.field("filters"), cx)?,
+        filter: network_filter(filters, &at.field("filters"), cx)?,
     };
     let matched = chain_match(filter_chain_match.unwrap_or_default(), &at.field("filter_chain_match"))?;
     Ok((chain, matched))
@@ -65,13 +72,55 @@ fn transport(
     }
 }
 
+/// Limits stand before everything else: they look at no byte.
+fn connection_limits<'v>(
+    values: &'v [proto::Filter],
+    at: &At<'_>,
+) -> Result<(Box<[ConnectionLimit]>, Filters<'v>), Invalid> {
+    let mut made = Vec::new();
+    for (nth, value) in values.iter().enumerate() {
+        let at = at.item(nth);
+        let at = at.field("typed_config");
+        match extension(value.typed_config.as_ref(), &at)? {
+            (types::CONNECTION_LIMIT, any) => made.push(connection_limit(unpack(any, &at)?, &at)?),
+            _ => break,
+        }
+    }
+    let left = values.get(made.len()..).unwrap_or_default();
+    Ok((made.into(), Filters { before: values.len() - left.len(), values: left }))
+}
+
+fn connection_limit(value: limits::ConnectionLimit, at: &At<'_>) -> Result<ConnectionLimit, Invalid> {
+    let limits::ConnectionLimit { stat_prefix, max_connections, delay, runtime_enabled } = value;
+    let max_connections = at.field("max_connections").required(max_connections)?;
+    if max_connections == 0 {
+        return Err(at.field("max_connections").refuse("give at least 1"));
+    }
+    Ok(ConnectionLimit {
+        stat_prefix: text(&stat_prefix, &at.field("stat_prefix"))?.into(),
+        max_connections,
+        delay: duration(delay, &at.field("delay"))?.unwrap_or_default(),
+        enabled: runtime_enabled.and_then(|flag| flag.default_value).unwrap_or(true),
+    })
+}
+
+/// The filters that are left, and how many came before them.
+struct Filters<'v> {
+    before: usize,
+    values: &'v [proto::Filter],
+}
+
 /// The last filter reads the bytes. Before a TCP proxy there may be Istio's statistics.
-fn network_filter(values: &[proto::Filter], at: &At<'_>, cx: &mut Context) -> Result<NetworkFilter, Invalid> {
+fn network_filter(
+    Filters { before: skipped, values }: Filters<'_>,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<NetworkFilter, Invalid> {
     const ALLOWED: &str = "give an HttpConnectionManager or a TcpProxy";
     let Some((last, before)) = values.split_last() else { return Ok(NetworkFilter::Close) };
     let mut stats = None;
     for (nth, value) in before.iter().enumerate() {
-        let at = at.item(nth);
+        let at = at.item(skipped + nth);
         let at = at.field("typed_config");
         let (name, any) = extension(value.typed_config.as_ref(), &at)?;
         let found = tcp_stats(any, &at)?;
@@ -79,7 +128,7 @@ fn network_filter(values: &[proto::Filter], at: &At<'_>, cx: &mut Context) -> Re
             unsupported(name, "before the last filter only stats.PluginConfig may stand", &at)
         })?);
     }
-    let at = at.item(before.len());
+    let at = at.item(skipped + before.len());
     let proto::Filter { name, typed_config } = last;
     text(name, &at.field("name"))?;
     let at = at.field("typed_config");

@@ -1,67 +1,80 @@
 //! Listeners.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshloom_xds::envoy::config::listener::v3 as proto;
+use prost::Message;
 
+use super::access_log::connection_logs;
+use super::bind::{Binding, listens};
 use super::context::Context;
 use super::filter_chain::filter_chain;
-use super::parts::{address, choice, extension, limit, unsupported};
+use super::listener_filter::{Implied, listener_filters};
+use super::parts::{choice, limit};
 use super::path::{At, Invalid};
-use super::types;
-use crate::address::Address;
 use crate::filter_chain::{ChainMatch, ChainMatcher, FilterChain, OverlappingChains};
 use crate::ids::ListenerName;
-use crate::listener::{Listener, ListenerFilters, TrafficDirection};
+use crate::listener::{Fingerprint, Listener, TrafficDirection};
 
 /// Envoy holds 1 MiB, which a thousand slow readers make a gigabyte.
 pub(super) const DEFAULT_BUFFER: u32 = 64 * 1024;
-/// The kernel cuts this down to `net.core.somaxconn`, which is Envoy's default.
-const DEFAULT_BACKLOG: u32 = 65_535;
 const DEFAULT_FILTERS_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// `name` is the name the resource travels under; a listener may leave out its own.
 pub(super) fn listener(
-    value: proto::Listener,
+    mut value: proto::Listener,
     name: &str,
     at: &At<'_>,
     cx: &mut Context,
 ) -> Result<Listener, Invalid> {
+    let filter_chains = std::mem::take(&mut value.filter_chains);
+    let default_filter_chain = value.default_filter_chain.take();
+    let shape = fingerprint(&value);
     let proto::Listener {
         name: _,
         address: first,
-        additional_addresses,
+        additional_addresses: more,
         stat_prefix,
-        filter_chains,
-        default_filter_chain,
+        filter_chains: _,
+        default_filter_chain: _,
         use_original_dst,
         per_connection_buffer_limit_bytes,
-        listener_filters,
+        listener_filters: filters,
         listener_filters_timeout,
         continue_on_listener_filters_timeout,
         traffic_direction,
-        tcp_backlog_size,
+        access_log,
+        tcp_backlog_size: backlog,
         bind_to_port,
         ignore_global_conn_limit,
         bypass_overload_manager,
+        transparent,
+        freebind,
+        socket_options: options,
+        tcp_fast_open_queue_length: fast_open,
     } = value;
     if filter_chains.is_empty() && default_filter_chain.is_none() {
         return Err(at.field("filter_chains").refuse("give at least one"));
     }
-    captured(use_original_dst, bind_to_port, at)?;
+    let use_original_dst = use_original_dst.unwrap_or(false);
+    let implied = Implied {
+        original_destination: use_original_dst,
+        // Envoy reads this field of the first chain only.
+        proxy_protocol: filter_chains.first().is_some_and(|chain| chain.use_proxy_proto == Some(true)),
+    };
     let (chains, matches) = chains(filter_chains, &at.field("filter_chains"), cx)?;
-    let filters = listener_filters_of(&listener_filters, &matches, &at.field("listener_filters"))?;
+    let filters = listener_filters(&filters, &implied, &matches, &at.field("listener_filters"))?;
     let matcher = chain_matcher(matches, &at.field("filter_chains"))?;
     let default_chain = default_filter_chain
         .map(|chain| filter_chain(chain, &at.field("default_filter_chain"), cx))
         .transpose()?;
     Ok(Listener {
         name: ListenerName::try_from(name).map_err(|error| at.field("name").refuse(error))?,
-        addresses: addresses(first, additional_addresses, at)?,
-        bind_to_port: true,
-        use_original_dst: false,
-        backlog: tcp_backlog_size.unwrap_or(DEFAULT_BACKLOG),
+        listens: listens(Binding { first, more, backlog, transparent, freebind, options, fast_open }, at)?,
+        bind_to_port: bind_to_port.unwrap_or(true),
+        use_original_dst,
         stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.into()),
         direction: direction(traffic_direction, &at.field("traffic_direction"))?,
         buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
@@ -74,10 +87,23 @@ pub(super) fn listener(
             &at.field("listener_filters_timeout"),
         )?,
         continue_on_filters_timeout: continue_on_listener_filters_timeout,
+        access_logs: connection_logs(&access_log, &at.field("access_log"), cx)?,
+        shape,
         matcher,
         chains: chains.into_iter().map(Arc::new).collect(),
         default_chain: default_chain.map(|(chain, _)| Arc::new(chain)),
     })
+}
+
+/// SipHash twice over, with different beginnings: parts of one configuration do not meet by chance.
+pub(super) fn fingerprint(part: &impl Message) -> Fingerprint {
+    let bytes = part.encode_to_vec();
+    Fingerprint([0u8, 1].map(|nth| {
+        let mut hasher = DefaultHasher::new();
+        nth.hash(&mut hasher);
+        hasher.write(&bytes);
+        hasher.finish()
+    }))
 }
 
 fn direction(value: i32, at: &At<'_>) -> Result<TrafficDirection, Invalid> {
@@ -96,30 +122,6 @@ fn chain_matcher(matches: Vec<ChainMatch>, at: &At<'_>) -> Result<ChainMatcher, 
     })
 }
 
-fn addresses(
-    first: Option<meshloom_xds::envoy::config::core::v3::Address>,
-    more: Vec<proto::AdditionalAddress>,
-    at: &At<'_>,
-) -> Result<Box<[Address]>, Invalid> {
-    let mut made = vec![bindable(first, &at.field("address"))?];
-    let at = at.field("additional_addresses");
-    for (nth, proto::AdditionalAddress { address: value }) in more.into_iter().enumerate() {
-        made.push(bindable(value, &at.item(nth).field("address"))?);
-    }
-    Ok(made.into())
-}
-
-/// An address to listen at.
-fn bindable(
-    value: Option<meshloom_xds::envoy::config::core::v3::Address>,
-    at: &At<'_>,
-) -> Result<Address, Invalid> {
-    match address(value, at)? {
-        made @ Address::Ip(_) => Ok(made),
-        Address::Unix(_) => Err(at.field("pipe").refuse("listeners take TCP only: give socket_address")),
-    }
-}
-
 fn chains(
     values: Vec<proto::FilterChain>,
     at: &At<'_>,
@@ -132,46 +134,4 @@ fn chains(
         matches.push(matched);
     }
     Ok((chains, matches))
-}
-
-/// Listeners that hand connections to each other by original destination are for captured traffic.
-fn captured(use_original_dst: Option<bool>, bind_to_port: Option<bool>, at: &At<'_>) -> Result<(), Invalid> {
-    const REASON: &str = "redirected traffic is not captured yet";
-    match (use_original_dst, bind_to_port) {
-        (Some(true), _) => Err(at.field("use_original_dst").refuse(REASON)),
-        (_, Some(false)) => Err(at.field("bind_to_port").refuse(REASON)),
-        _ => Ok(()),
-    }
-}
-
-fn needs_client_hello(chain: &ChainMatch) -> bool {
-    !chain.server_names.is_empty()
-        || !chain.application_protocols.is_empty()
-        || chain.transport_protocol.is_some()
-}
-
-fn listener_filters_of(
-    values: &[proto::ListenerFilter],
-    matches: &[ChainMatch],
-    at: &At<'_>,
-) -> Result<ListenerFilters, Invalid> {
-    // Envoy adds the inspector too, where a chain cannot be chosen without it.
-    let needed = matches.iter().any(needs_client_hello);
-    let mut filters = ListenerFilters { tls_inspector: needed, ..ListenerFilters::default() };
-    for (nth, value) in values.iter().enumerate() {
-        let proto::ListenerFilter { name: _, typed_config } = value;
-        let at = at.item(nth);
-        let at = at.field("typed_config");
-        match extension(typed_config.as_ref(), &at)? {
-            (types::TLS_INSPECTOR, _) => filters.tls_inspector = true,
-            (other, _) => {
-                return Err(unsupported(
-                    other,
-                    "give a TlsInspector; redirected traffic is not captured yet",
-                    &at,
-                ));
-            }
-        }
-    }
-    Ok(filters)
 }

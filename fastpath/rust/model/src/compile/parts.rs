@@ -122,7 +122,7 @@ pub(super) fn address(value: Option<core::Address>, at: &At<'_>) -> Result<Addre
             })?;
             Ok(Address::Ip(SocketAddr::new(ip, port)))
         }
-        Some(core::address::Address::Pipe(core::Pipe { path })) if !path.is_empty() => {
+        Some(core::address::Address::Pipe(core::Pipe { path, mode: _ })) if !path.is_empty() => {
             Ok(Address::Unix(Path::new(&path).into()))
         }
         Some(core::address::Address::Pipe(_)) => {
@@ -137,7 +137,8 @@ pub(super) fn host_and_port<'a>(
     socket: &'a core::SocketAddress,
     at: &At<'_>,
 ) -> Result<(&'a str, u16), Invalid> {
-    let core::SocketAddress { protocol, address, port_value } = socket;
+    // Whether IPv4 is taken too concerns sockets that listen.
+    let core::SocketAddress { protocol, address, port_value, ipv4_compat: _ } = socket;
     match choice(*protocol, &at.field("protocol"))? {
         core::socket_address::Protocol::Tcp => {}
         core::socket_address::Protocol::Udp => {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::context::Context;
 use super::path::{At, Invalid};
 use super::update::{Compiled, Kind, Rejected, agreed_name, compile};
-use crate::address::Address;
 use crate::cluster::{DnsTarget, EndpointSource};
+use crate::listener::Listen;
 
 /// What a valid resource asks of whoever feeds the engine.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,15 +25,6 @@ pub struct ResourceSummary {
     pub cluster_names: Vec<String>,
     /// Host names to resolve.
     pub dns: Option<DnsSummary>,
-}
-
-/// A socket to listen on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listen {
-    /// Where.
-    pub address: Address,
-    /// Connections that may wait to be accepted.
-    pub backlog: u32,
 }
 
 /// Host names to resolve for a cluster.
@@ -82,11 +73,7 @@ fn summary(name: &str, compiled: &Compiled, cx: Context) -> ResourceSummary {
     };
     match compiled {
         Compiled::Listener(_, listener) if listener.bind_to_port => {
-            made.listens = listener
-                .addresses
-                .iter()
-                .map(|address| Listen { address: address.clone(), backlog: listener.backlog })
-                .collect();
+            made.listens = listener.listens.to_vec();
         }
         Compiled::Cluster(cluster) => {
             if let EndpointSource::Dns { targets, first_address_only, refresh, .. } = &cluster.endpoints {

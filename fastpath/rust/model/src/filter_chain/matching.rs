@@ -19,7 +19,7 @@ pub struct ConnectionFacts<'c> {
     pub destination: Option<SocketAddr>,
     /// Server name of the ClientHello in lower case; empty when there is none.
     pub server_name: &'c str,
-    /// `tls` or `raw_buffer`; empty when no listener filter looked.
+    /// `tls` or `raw_buffer`.
     pub transport_protocol: &'c str,
     /// Application protocols that the client offers, in its order.
     pub application_protocols: &'c [&'c [u8]],

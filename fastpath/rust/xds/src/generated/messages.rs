@@ -557,11 +557,34 @@ pub struct Metadata {
 pub struct Pipe {
     #[prost(string, tag = "1")]
     pub path: String,
+    #[prost(uint32, tag = "2")]
+    pub mode: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProxyProtocolConfig {
+    #[prost(enumeration = "crate::envoy::config::core::v3::proxy_protocol_config::Version", tag = "1")]
+    pub version: i32,
+    #[prost(message, optional, tag = "2")]
+    pub pass_through_tlvs: Option<crate::envoy::config::core::v3::ProxyProtocolPassThroughTLVs>,
+    #[prost(message, repeated, tag = "3")]
+    pub added_tlvs: Vec<crate::envoy::config::core::v3::TlvEntry>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProxyProtocolPassThroughTLVs {
+    #[prost(enumeration = "crate::envoy::config::core::v3::proxy_protocol_pass_through_tl_vs::PassTLVsMatchType", tag = "1")]
+    pub match_type: i32,
+    #[prost(uint32, repeated, tag = "2")]
+    pub tlv_type: Vec<u32>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RuntimeDouble {
     #[prost(double, tag = "1")]
     pub default_value: f64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RuntimeFeatureFlag {
+    #[prost(message, optional, tag = "1")]
+    pub default_value: Option<bool>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RuntimeFractionalPercent {
@@ -588,6 +611,24 @@ pub struct SocketAddress {
     pub address: String,
     #[prost(uint32, optional, tag = "3")]
     pub port_value: Option<u32>,
+    #[prost(bool, tag = "6")]
+    pub ipv4_compat: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SocketOption {
+    #[prost(int64, tag = "2")]
+    pub level: i64,
+    #[prost(int64, tag = "3")]
+    pub name: i64,
+    #[prost(enumeration = "crate::envoy::config::core::v3::socket_option::SocketState", tag = "6")]
+    pub state: i32,
+    #[prost(oneof = "socket_option::Value", tags = "4, 5")]
+    pub value: Option<socket_option::Value>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SocketOptionsOverride {
+    #[prost(message, repeated, tag = "1")]
+    pub socket_options: Vec<crate::envoy::config::core::v3::SocketOption>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubstitutionFormatString {
@@ -604,6 +645,13 @@ pub struct TcpKeepalive {
     pub keepalive_time: Option<u32>,
     #[prost(message, optional, tag = "3")]
     pub keepalive_interval: Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TlvEntry {
+    #[prost(uint32, tag = "1")]
+    pub r#type: u32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub value: Vec<u8>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TransportSocket {
@@ -761,12 +809,44 @@ pub enum HeadersWithUnderscoresAction {
     DropHeader = 2,
 }
 }
+pub mod proxy_protocol_config {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Version {
+    V1 = 0,
+    V2 = 1,
+}
+}
+pub mod proxy_protocol_pass_through_tl_vs {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum PassTLVsMatchType {
+    IncludeAll = 0,
+    Include = 1,
+}
+}
 pub mod socket_address {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
 pub enum Protocol {
     Tcp = 0,
     Udp = 1,
+}
+}
+pub mod socket_option {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum Value {
+    #[prost(int64, tag = "4")]
+    IntValue(i64),
+    #[prost(bytes = "vec", tag = "5")]
+    BufValue(Vec<u8>),
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum SocketState {
+    StatePrebind = 0,
+    StateBound = 1,
+    StateListening = 2,
 }
 }
 pub mod substitution_format_string {
@@ -854,6 +934,8 @@ pub mod v3 {
 pub struct AdditionalAddress {
     #[prost(message, optional, tag = "1")]
     pub address: Option<crate::envoy::config::core::v3::Address>,
+    #[prost(message, optional, tag = "2")]
+    pub socket_options: Option<crate::envoy::config::core::v3::SocketOptionsOverride>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Filter {
@@ -868,6 +950,8 @@ pub struct FilterChain {
     pub filter_chain_match: Option<crate::envoy::config::listener::v3::FilterChainMatch>,
     #[prost(message, repeated, tag = "3")]
     pub filters: Vec<crate::envoy::config::listener::v3::Filter>,
+    #[prost(message, optional, tag = "4")]
+    pub use_proxy_proto: Option<bool>,
     #[prost(message, optional, tag = "6")]
     pub transport_socket: Option<crate::envoy::config::core::v3::TransportSocket>,
     #[prost(message, optional, tag = "9")]
@@ -920,8 +1004,18 @@ pub struct Listener {
     pub listener_filters_timeout: Option<::prost_types::Duration>,
     #[prost(bool, tag = "17")]
     pub continue_on_listener_filters_timeout: bool,
+    #[prost(message, optional, tag = "10")]
+    pub transparent: Option<bool>,
+    #[prost(message, optional, tag = "11")]
+    pub freebind: Option<bool>,
+    #[prost(message, repeated, tag = "13")]
+    pub socket_options: Vec<crate::envoy::config::core::v3::SocketOption>,
+    #[prost(message, optional, tag = "12")]
+    pub tcp_fast_open_queue_length: Option<u32>,
     #[prost(enumeration = "crate::envoy::config::core::v3::TrafficDirection", tag = "16")]
     pub traffic_direction: i32,
+    #[prost(message, repeated, tag = "22")]
+    pub access_log: Vec<crate::envoy::config::accesslog::v3::AccessLog>,
     #[prost(message, optional, tag = "24")]
     pub tcp_backlog_size: Option<u32>,
     #[prost(message, optional, tag = "26")]
@@ -937,6 +1031,13 @@ pub struct ListenerFilter {
     pub name: String,
     #[prost(message, optional, tag = "3")]
     pub typed_config: Option<::prost_types::Any>,
+    #[prost(message, optional, tag = "4")]
+    pub filter_disabled: Option<crate::envoy::config::listener::v3::ListenerFilterChainMatchPredicate>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListenerFilterChainMatchPredicate {
+    #[prost(oneof = "listener_filter_chain_match_predicate::Rule", tags = "1, 2, 3, 4, 5")]
+    pub rule: Option<listener_filter_chain_match_predicate::Rule>,
 }
 pub mod filter_chain_match {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -945,6 +1046,26 @@ pub enum ConnectionSourceType {
     Any = 0,
     SameIpOrLoopback = 1,
     External = 2,
+}
+}
+pub mod listener_filter_chain_match_predicate {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum Rule {
+    #[prost(message, tag = "1")]
+    OrMatch(crate::envoy::config::listener::v3::listener_filter_chain_match_predicate::MatchSet),
+    #[prost(message, tag = "2")]
+    AndMatch(crate::envoy::config::listener::v3::listener_filter_chain_match_predicate::MatchSet),
+    #[prost(message, boxed, tag = "3")]
+    NotMatch(Box<crate::envoy::config::listener::v3::ListenerFilterChainMatchPredicate>),
+    #[prost(bool, tag = "4")]
+    AnyMatch(bool),
+    #[prost(message, tag = "5")]
+    DestinationPortRange(crate::envoy::r#type::v3::Int32Range),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MatchSet {
+    #[prost(message, repeated, tag = "1")]
+    pub rules: Vec<crate::envoy::config::listener::v3::ListenerFilterChainMatchPredicate>,
 }
 }
 }
@@ -1477,15 +1598,63 @@ pub struct Router {
 }
 }
 pub mod listener {
+pub mod http_inspector {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HttpInspector {
+}
+}
+}
+pub mod original_dst {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct OriginalDst {
+}
+}
+}
+pub mod proxy_protocol {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProxyProtocol {
+    #[prost(bool, tag = "2")]
+    pub allow_requests_without_proxy_protocol: bool,
+    #[prost(message, optional, tag = "3")]
+    pub pass_through_tlvs: Option<crate::envoy::config::core::v3::ProxyProtocolPassThroughTLVs>,
+    #[prost(enumeration = "crate::envoy::config::core::v3::proxy_protocol_config::Version", repeated, tag = "4")]
+    pub disallowed_versions: Vec<i32>,
+    #[prost(string, tag = "5")]
+    pub stat_prefix: String,
+}
+}
+}
 pub mod tls_inspector {
 pub mod v3 {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct TlsInspector {
+    #[prost(bool, tag = "4")]
+    pub close_connection_on_client_hello_parsing_errors: bool,
+    #[prost(message, optional, tag = "5")]
+    pub max_client_hello_size: Option<u32>,
 }
 }
 }
 }
 pub mod network {
+pub mod connection_limit {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConnectionLimit {
+    #[prost(string, tag = "1")]
+    pub stat_prefix: String,
+    #[prost(message, optional, tag = "2")]
+    pub max_connections: Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub delay: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "4")]
+    pub runtime_enabled: Option<crate::envoy::config::core::v3::RuntimeFeatureFlag>,
+}
+}
+}
 pub mod http_connection_manager {
 pub mod v3 {
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1662,6 +1831,14 @@ pub struct TcpProxy {
     pub max_connect_attempts: Option<u32>,
     #[prost(message, optional, tag = "13")]
     pub max_downstream_connection_duration: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "20")]
+    pub max_downstream_connection_duration_jitter_percentage: Option<crate::envoy::r#type::v3::Percent>,
+    #[prost(message, optional, tag = "15")]
+    pub access_log_flush_interval: Option<::prost_types::Duration>,
+    #[prost(bool, tag = "16")]
+    pub flush_access_log_on_connected: bool,
+    #[prost(message, optional, tag = "17")]
+    pub access_log_options: Option<crate::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::TcpAccessLogOptions>,
     #[prost(oneof = "tcp_proxy::ClusterSpecifier", tags = "2, 10")]
     pub cluster_specifier: Option<tcp_proxy::ClusterSpecifier>,
 }
@@ -1672,6 +1849,13 @@ pub enum ClusterSpecifier {
     Cluster(String),
     #[prost(message, tag = "10")]
     WeightedClusters(crate::envoy::extensions::filters::network::tcp_proxy::v3::tcp_proxy::WeightedCluster),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TcpAccessLogOptions {
+    #[prost(message, optional, tag = "1")]
+    pub access_log_flush_interval: Option<::prost_types::Duration>,
+    #[prost(bool, tag = "2")]
+    pub flush_access_log_on_connected: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WeightedCluster {
@@ -1713,6 +1897,19 @@ pub struct PreviousHostsPredicate {
 }
 }
 pub mod transport_sockets {
+pub mod proxy_protocol {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProxyProtocolUpstreamTransport {
+    #[prost(message, optional, tag = "1")]
+    pub config: Option<crate::envoy::config::core::v3::ProxyProtocolConfig>,
+    #[prost(message, optional, tag = "2")]
+    pub transport_socket: Option<crate::envoy::config::core::v3::TransportSocket>,
+    #[prost(bool, tag = "3")]
+    pub allow_unspecified_address: bool,
+}
+}
+}
 pub mod raw_buffer {
 pub mod v3 {
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -2040,6 +2237,13 @@ pub struct FractionalPercent {
     pub numerator: u32,
     #[prost(enumeration = "crate::envoy::r#type::v3::fractional_percent::DenominatorType", tag = "2")]
     pub denominator: i32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Int32Range {
+    #[prost(int32, tag = "1")]
+    pub start: i32,
+    #[prost(int32, tag = "2")]
+    pub end: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Int64Range {

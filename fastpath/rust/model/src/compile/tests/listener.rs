@@ -7,7 +7,8 @@ use meshloom_xds::envoy::extensions::filters::network::tcp_proxy::v3 as tcp;
 use super::support::{any, apply, chain, listener_of, manager, refusal, socket};
 use crate::compile::types::{self, LISTENER};
 use crate::filter_chain::{ConnectionFacts, NetworkFilter};
-use crate::listener::Listener;
+use crate::listener::{Listener, OptionTime};
+use crate::listener_filter::{ListenerFilter, ListenerFilterKind};
 
 fn compiled(message: &proto::Listener) -> std::sync::Arc<Listener> {
     let outcome = apply(LISTENER, "l", message);
@@ -50,10 +51,7 @@ fn chains_are_chosen_by_server_name_and_the_default_takes_the_rest() {
         direct_source: None,
         source: None,
     };
-    let position = |server_name| {
-        let chosen = listener.chain(&facts(server_name)).unwrap();
-        listener.chains().position(|chain| std::sync::Arc::ptr_eq(chain, chosen))
-    };
+    let position = |server_name| listener.choose(&facts(server_name));
 
     assert_eq!(position("a.example"), Some(0));
     assert_eq!(position("x.example"), Some(1));
@@ -62,8 +60,18 @@ fn chains_are_chosen_by_server_name_and_the_default_takes_the_rest() {
 
 #[test]
 fn the_tls_inspector_is_added_where_a_chain_needs_it() {
-    assert!(compiled(&listener_of(vec![for_tls(tcp_chain(&tcp_to("a")), &[])])).filters.tls_inspector);
-    assert!(!compiled(&listener_of(vec![tcp_chain(&tcp_to("a"))])).filters.tls_inspector);
+    let mut plain = for_tls(tcp_chain(&tcp_to("a")), &["a"]);
+    if let Some(matched) = &mut plain.filter_chain_match {
+        matched.transport_protocol = "raw_buffer".to_owned();
+    }
+    let inspects = |chain| {
+        let listener = compiled(&listener_of(vec![chain]));
+        matches!(listener.filters[..], [ListenerFilter { kind: ListenerFilterKind::TlsInspector(_), .. }])
+    };
+
+    assert!(inspects(for_tls(tcp_chain(&tcp_to("a")), &[])));
+    assert!(!inspects(tcp_chain(&tcp_to("a"))));
+    assert!(!inspects(plain));
 }
 
 #[test]
@@ -95,16 +103,14 @@ fn tcp_clusters_are_drawn_by_weight() {
 #[test]
 fn several_addresses_share_one_listener() {
     let mut message = listener_of(vec![tcp_chain(&tcp_to("a"))]);
-    message.additional_addresses = vec![proto::AdditionalAddress { address: Some(socket("::1", 81)) }];
+    message.additional_addresses =
+        vec![proto::AdditionalAddress { address: Some(socket("::1", 81)), socket_options: None }];
     message.tcp_backlog_size = Some(128);
 
     let listener = compiled(&message);
 
-    let addresses: Vec<_> = listener.sockets().map(|socket| socket.to_string()).collect();
-    assert_eq!(
-        (addresses, listener.backlog),
-        (vec!["127.0.0.1:8080".to_owned(), "[::1]:81".to_owned()], 128)
-    );
+    let listens: Vec<_> = listener.listens.iter().map(|l| (l.address.to_string(), l.backlog)).collect();
+    assert_eq!(listens, [("127.0.0.1:8080".to_owned(), 128), ("[::1]:81".to_owned(), 128)]);
 }
 
 #[test]
@@ -117,7 +123,6 @@ fn faults_are_refused_by_path() {
 
     assert_eq!(refused(|message| message.filter_chains.clear()), "filter_chains");
     assert_eq!(refused(|message| message.address = None), "address");
-    assert_eq!(refused(|message| message.use_original_dst = Some(true)), "use_original_dst");
     assert_eq!(refused(|message| message.filter_chains[1].filter_chain_match = None), "filter_chains[1]");
     assert_eq!(
         refused(|message| message.address = Some(socket("0.0.0.0", 70_000))),
@@ -141,18 +146,98 @@ fn faults_are_refused_by_path() {
 }
 
 #[test]
-fn unix_sockets_are_not_listened_at() {
-    let pipe = core::Pipe { path: "/run/x".to_owned() };
-    let pipe = core::Address { address: Some(core::address::Address::Pipe(pipe)) };
+fn a_unix_socket_has_its_permissions() {
+    let pipe = |mode| {
+        let pipe = core::Pipe { path: "/run/x".to_owned(), mode };
+        core::Address { address: Some(core::address::Address::Pipe(pipe)) }
+    };
     let mut message = listener_of(vec![tcp_chain(&tcp_to("a"))]);
-    message.additional_addresses = vec![proto::AdditionalAddress { address: Some(pipe.clone()) }];
-    assert_eq!(refusal(LISTENER, "l", &message).0, "additional_addresses[0].address.pipe");
+    message.address = Some(pipe(0o660));
 
-    message.address = Some(pipe);
+    let listener = compiled(&message);
 
-    let (path, reason) = refusal(LISTENER, "l", &message);
-    assert_eq!(path, "address.pipe");
-    assert!(reason.contains("socket_address"), "{reason}");
+    assert_eq!(
+        (listener.listens[0].address.to_string(), listener.listens[0].mode),
+        ("/run/x".to_owned(), 0o660)
+    );
+    message.address = Some(pipe(0o1000));
+    assert_eq!(refusal(LISTENER, "l", &message).0, "address.pipe.mode");
+}
+
+#[test]
+fn socket_options_are_in_the_kernels_numbers() {
+    let mut message = listener_of(vec![tcp_chain(&tcp_to("a"))]);
+    message.transparent = Some(true);
+    message.tcp_fast_open_queue_length = Some(5);
+    message.socket_options = vec![core::SocketOption {
+        level: 1,
+        name: 9,
+        value: Some(core::socket_option::Value::IntValue(1)),
+        ..Default::default()
+    }];
+
+    let listener = compiled(&message);
+
+    let options: Vec<_> = listener.listens[0]
+        .options
+        .iter()
+        .map(|o| (o.level, o.name, u32::from_ne_bytes((*o.value).try_into().unwrap()), o.when))
+        .collect();
+    assert_eq!(
+        options,
+        [
+            (0, 19, 1, OptionTime::BeforeBind),
+            (6, 23, 5, OptionTime::Listening),
+            (1, 9, 1, OptionTime::BeforeBind)
+        ]
+    );
+}
+
+#[test]
+fn listener_filters_stand_in_the_order_given_and_those_implied_behind_them() {
+    let filter =
+        |name, config| proto::ListenerFilter { typed_config: Some(any(name, config)), ..Default::default() };
+    let mut message = listener_of(vec![for_tls(tcp_chain(&tcp_to("a")), &[])]);
+    message.use_original_dst = Some(true);
+    message.listener_filters = vec![filter(
+        types::PROXY_PROTOCOL,
+        &meshloom_xds::envoy::extensions::filters::listener::proxy_protocol::v3::ProxyProtocol {
+            disallowed_versions: vec![0],
+            ..Default::default()
+        },
+    )];
+    message.filter_chains[0].use_proxy_proto = Some(true);
+
+    let listener = compiled(&message);
+
+    assert!(matches!(
+        listener.filters.iter().map(|filter| &filter.kind).collect::<Vec<_>>()[..],
+        [
+            ListenerFilterKind::ProxyProtocol(first),
+            ListenerFilterKind::OriginalDestination,
+            ListenerFilterKind::ProxyProtocol(_),
+            ListenerFilterKind::TlsInspector(_)
+        ] if first.no_v1 && !first.no_v2
+    ));
+}
+
+#[test]
+fn versions_of_a_listener_that_differ_in_chains_only_have_one_shape() {
+    let message = listener_of(vec![tcp_chain(&tcp_to("a")), for_tls(tcp_chain(&tcp_to("b")), &["b"])]);
+    let mut other_chain = message.clone();
+    other_chain.filter_chains[1] = for_tls(tcp_chain(&tcp_to("c")), &["b"]);
+    let mut other_address = message.clone();
+    other_address.address = Some(socket("127.0.0.1", 81));
+
+    let [one, two, three] = [&message, &other_chain, &other_address].map(compiled);
+
+    assert_eq!(one.shape, two.shape);
+    assert_ne!(one.shape, three.shape);
+    let same = |a: &Listener, b: &Listener| {
+        a.chains().zip(b.chains()).map(|(a, b)| a.fingerprint == b.fingerprint).collect::<Vec<_>>()
+    };
+    assert_eq!(same(&one, &two), [true, false]);
+    assert_eq!(same(&one, &three), [true, true]);
 }
 
 #[test]
