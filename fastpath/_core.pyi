@@ -18,17 +18,38 @@ class InvalidResource(ValueError):
 
 @final
 class Address:
-    """Where a listener listens, or where an endpoint is."""
+    """Where an endpoint is."""
 
     @property
     def host(self) -> str:
-        """An IP address, a DNS name (endpoints only), or the path of a Unix socket (then `port` is 0)."""
+        """A DNS name."""
+
+    @property
+    def port(self) -> int: ...
+
+@final
+class Listen:
+    """A socket that a listener listens on."""
+
+    @property
+    def host(self) -> str:
+        """An IP address, or the path of a Unix socket (then `port` is 0)."""
 
     @property
     def port(self) -> int: ...
     @property
-    def backlog(self) -> int:
-        """The listener's `tcp_backlog_size`; 0 for the default."""
+    def backlog(self) -> int: ...
+    @property
+    def ipv4_compat(self) -> bool:
+        """An IPv6 socket takes IPv4 connections too."""
+
+    @property
+    def mode(self) -> int:
+        """Permissions of a Unix socket's path; 0 leaves them to the umask."""
+
+    @property
+    def options(self) -> Sequence[tuple[int, int, bytes, str]]:
+        """Socket options: level, name, value, and when (`before_bind`, `bound`, `listening`)."""
 
 @final
 class ResourceSummary:
@@ -37,8 +58,8 @@ class ResourceSummary:
     @property
     def name(self) -> str: ...
     @property
-    def addresses(self) -> Sequence[Address]:
-        """Listener: the addresses to bind. Empty for the other kinds, and for `bind_to_port: false`."""
+    def listens(self) -> Sequence[Listen]:
+        """Listener: the sockets to bind. Empty for the other kinds, and for `bind_to_port: false`."""
 
     @property
     def route_names(self) -> Sequence[str]:

@@ -17,20 +17,43 @@ from typing import Any, NamedTuple
 from meshloom.meshproxy import orphans
 
 
+class SocketOption(NamedTuple):
+    """A socket option in the kernel's numbers."""
+
+    level: int
+    name: int
+    value: bytes
+    when: str
+    """`before_bind`, `bound` or `listening`."""
+
+
 class Endpoint(NamedTuple):
     """What a listener binds: an IP literal and a port, or a path of a Unix socket with port 0."""
 
     address: str
     port: int
     backlog: int = 1024
-    freebind: bool = False
-    transparent: bool = False
     ipv4_compat: bool = False
+    mode: int = 0
+    options: tuple[SocketOption, ...] = ()
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Endpoint:
         """Reads one entry of an update's `listen`; unknown keys belong to somebody else."""
-        return cls(**{name: raw[name] for name in cls._fields if name in raw})
+        known = {name: raw[name] for name in cls._fields if name in raw}
+        options = known.pop("options", ())
+        return cls(
+            **known,
+            options=tuple(
+                SocketOption(level, name, bytes.fromhex(hexed), when) for level, name, hexed, when in options
+            ),
+        )
+
+    def set_options(self, opened: socket.socket, when: str) -> None:
+        """Raises OSError for an option that the kernel does not take."""
+        for option in self.options:
+            if option.when == when:
+                opened.setsockopt(option.level, option.name, option.value)
 
     @property
     def key(self) -> tuple[str, int]:
@@ -115,8 +138,11 @@ class Listeners:
         return [{**e.describe(), "bound_port": _port(sockets[0])} for e, sockets in self._bound.values()]
 
     def _adjust(self, endpoint: Endpoint) -> None:
-        """An address that stays keeps its sockets and queues; a changed backlog is taken up in place."""
+        """An address that stays keeps its sockets and queues; changes are taken up in place."""
         old, sockets = self._bound[endpoint.key]
+        if endpoint.options != old.options:
+            for each in sockets:
+                _set_late(endpoint, each)
         if endpoint.backlog != old.backlog:
             for each in sockets:
                 each.listen(endpoint.backlog)
@@ -145,6 +171,7 @@ class Listeners:
         if endpoint.port:
             try:
                 with _tcp_socket(endpoint) as probe:
+                    endpoint.set_options(probe, "before_bind")
                     probe.bind((endpoint.address, endpoint.port))
             except OSError as error:
                 line = orphans.find(*endpoint.key) if error.errno == errno.EADDRINUSE else None
@@ -160,6 +187,13 @@ class Listeners:
                 line.sendall(orphans.LEAVE)
 
 
+def _set_late(endpoint: Endpoint, bound: socket.socket) -> None:
+    """What of the options can still be set on a socket that listens."""
+    for when in ("before_bind", "bound", "listening"):
+        with contextlib.suppress(OSError):  # some can only be set before
+            endpoint.set_options(bound, when)
+
+
 def _another(endpoint: Endpoint, first: socket.socket) -> socket.socket:
     # A path has one queue; its workers share it.
     return first.dup() if endpoint.is_path else _listen(endpoint, _port(first))
@@ -169,8 +203,11 @@ def _listen(endpoint: Endpoint, port: int) -> socket.socket:
     opened = _tcp_socket(endpoint)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        endpoint.set_options(opened, "before_bind")
         opened.bind((endpoint.address, port))
+        endpoint.set_options(opened, "bound")
         opened.listen(endpoint.backlog)
+        endpoint.set_options(opened, "listening")
     except OSError:
         opened.close()
         raise
@@ -183,10 +220,6 @@ def _tcp_socket(endpoint: Endpoint) -> socket.socket:
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family == socket.AF_INET6:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if endpoint.ipv4_compat else 1)
-    if endpoint.freebind:
-        opened.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-    if endpoint.transparent:
-        opened.setsockopt(socket.IPPROTO_IP, _IP_TRANSPARENT, 1)
     return opened
 
 
@@ -202,6 +235,8 @@ def _listen_on_path(endpoint: Endpoint) -> socket.socket:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(name)  # left by a process that is gone
             opened.bind(name)
+        if endpoint.mode and not name.startswith("\0"):
+            os.chmod(name, endpoint.mode)
         opened.listen(endpoint.backlog)
     except OSError:
         opened.close()
@@ -220,7 +255,3 @@ def _answers(path: str) -> bool:
 
 def _port(bound: socket.socket) -> int:
     return 0 if bound.family == socket.AF_UNIX else int(bound.getsockname()[1])
-
-
-_IP_FREEBIND = 15  # linux/in.h; the socket module does not have them
-_IP_TRANSPARENT = 19

@@ -54,7 +54,7 @@ def compile_resource(type_url: str, body: bytes, version: str) -> Compiled:
             version=version,
             body=inlined,
             received=body,
-            listen=tuple(_listen(address) for address in summary.addresses),
+            listen=tuple(_listen(each) for each in summary.listens),
             references=references(type_url, inlined),
             dns_hosts=tuple(dict.fromkeys(target.host for target in summary.dns_targets)),
         )
@@ -98,6 +98,9 @@ def name_of(type_url: str, body: bytes) -> str:
     return str(getattr(message, "name", "") or getattr(message, "cluster_name", ""))
 
 
-def _listen(address: Any) -> Mapping[str, Any]:
-    where: dict[str, Any] = {"address": address.host, "port": address.port}
-    return where | ({"backlog": address.backlog} if address.backlog else {})
+def _listen(listen: _core.Listen) -> Mapping[str, Any]:
+    """As JSON, without what is as always."""
+    where: dict[str, Any] = {"address": listen.host, "port": listen.port, "backlog": listen.backlog}
+    options = [[level, name, value.hex(), when] for level, name, value, when in listen.options]
+    extras = {"ipv4_compat": listen.ipv4_compat, "mode": listen.mode, "options": options}
+    return where | {name: value for name, value in extras.items() if value}

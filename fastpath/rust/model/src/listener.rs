@@ -1,6 +1,5 @@
 //! Listeners: where we listen, and what becomes of a connection.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +18,8 @@ pub struct Listener {
     pub listens: Box<[Listen]>,
     /// `false`: nothing is bound. The listener takes connections that another accepted for its address.
     pub bind_to_port: bool,
+    /// Connections to any address may arrive here (`IP_TRANSPARENT`).
+    pub transparent: bool,
     /// A connection that was redirected here belongs to the listener of its original destination address.
     pub use_original_dst: bool,
     /// Statistics are kept under `listener.<this>.`.
@@ -109,28 +110,6 @@ impl Listener {
     pub fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.listens.iter().map(|listen| &listen.address)
     }
-
-    /// Does a connection that was going there belong here? An unspecified address takes those to any of its family.
-    pub fn stands_for(&self, destination: SocketAddr) -> Claim {
-        let claim = |listen: &Listen| match &listen.address {
-            Address::Ip(own) if *own == destination => Claim::Exact,
-            Address::Ip(own) if own.port() != destination.port() || !own.ip().is_unspecified() => Claim::None,
-            Address::Ip(own) if own.is_ipv4() == destination.is_ipv4() || listen.ipv4_compat => Claim::Any,
-            Address::Ip(_) | Address::Unix(_) => Claim::None,
-        };
-        self.listens.iter().map(claim).max().unwrap_or(Claim::None)
-    }
-}
-
-/// How a listener stands for an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Claim {
-    /// Not at all.
-    None,
-    /// As one of all addresses with that port.
-    Any,
-    /// As the one.
-    Exact,
 }
 
 /// From whose side the workload sees the traffic of a listener.

@@ -14,11 +14,11 @@ use meshloom_wire::http1::Headers;
 use crate::codec::Outbox;
 use crate::downstream::Downstream;
 use crate::exchange::Exchange;
-use crate::listener::{ListenSocket, ListenerRuntime};
+use crate::listener::{Destinations, Drains, ListenSocket, ListenerRuntime, Spare};
 use crate::log::LogSinks;
 use crate::overload::Overload;
 use crate::reactor::{Clock, Kind, Millis, Poller, Ready, Slab, TimerKey, Token, Wheel};
-use crate::telemetry::{IstioMetrics, LocalWorkload, ServerStats};
+use crate::telemetry::{InspectorStats, IstioMetrics, LocalWorkload, ManagerStats, ServerStats};
 use crate::tls::TlsCache;
 use crate::transport::Buffers;
 use crate::upstream::{Clusters, Upstream};
@@ -55,6 +55,14 @@ pub(crate) struct Engine {
     pub(crate) spare: Vec<Box<Exchange>>,
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) listeners: HashMap<ListenerName, Rc<ListenerRuntime>>,
+    pub(crate) destinations: Destinations,
+    pub(crate) drains: Drains,
+    pub(crate) spare_descriptor: Spare,
+    /// Which of how many workers this is.
+    pub(crate) slot: u32,
+    pub(crate) workers: u32,
+    pub(crate) inspectors: InspectorStats,
+    pub(crate) manager: ManagerStats,
     pub(crate) clusters: Clusters,
     pub(crate) tls: TlsCache,
     /// Connections that have something to do although no event will come.
@@ -108,6 +116,13 @@ impl Engine {
             spare: Vec::new(),
             snapshot: Arc::default(),
             listeners: HashMap::new(),
+            destinations: Destinations::default(),
+            drains: Drains::default(),
+            spare_descriptor: Spare::new(),
+            slot: 0,
+            workers: 1,
+            inspectors: InspectorStats::register(&mut telemetry, ""),
+            manager: ManagerStats::register(&mut telemetry, ""),
             clusters: Clusters::default(),
             tls: TlsCache::default(),
             run_queue: VecDeque::new(),
@@ -214,6 +229,7 @@ impl Engine {
             }
         }
         self.resume_accept();
+        self.look_after_drains();
         if self.draining {
             self.drain_idle();
         }

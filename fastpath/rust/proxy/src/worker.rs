@@ -2,20 +2,19 @@
 
 use std::collections::HashMap;
 use std::io::{self, Read as _};
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use meshloom_model::{Compiler, Snapshot};
+use meshloom_model::{Address, Compiler, Snapshot};
 use meshloom_shm::{Limits, Region, Telemetry, layout};
 
 use crate::control::{Channel, ChannelError, Command, Inbound, ListenerFd, Report, Settings, read_payload};
 use crate::diag;
 use crate::engine::Engine;
-use crate::listener::{BuildContext, ListenSocket, ListenerRuntime, socket_address};
+use crate::listener::{ListenSocket, ListenerRuntime, socket_address};
 use crate::overload::Overload;
 use crate::reactor::{Kind, Millis, Ready, Token};
 use crate::telemetry::LocalWorkload;
@@ -97,7 +96,7 @@ struct Worker {
     channel: Option<Channel>,
     signals: UnixStream,
     /// Listening sockets by address.
-    sockets: HashMap<SocketAddr, Token>,
+    sockets: HashMap<Address, Token>,
     drain_time: Duration,
     drain_until: Millis,
 }
@@ -123,6 +122,8 @@ impl Worker {
             Overload::new(&settings.overload, settings.workers, telemetry)
         })?;
         engine.tls = TlsCache::new(ticket_secret(&settings.ticket_secret)?, settings.slot == 0);
+        (engine.slot, engine.workers) = (settings.slot, settings.workers);
+        engine.drains.time = Duration::from_secs(settings.drain_time_s);
         let channel = settings.control_fd.map(|fd| Channel::new(adopt(fd)));
         if let Some(channel) = &channel {
             engine.poller.add_level(channel.fd(), CONTROL)?;
@@ -154,12 +155,14 @@ impl Worker {
             return Ok(());
         };
         rustix::io::ioctl_fionbio(&fd, true).map_err(io::Error::from)?;
-        // Accepted sockets inherit it.
-        let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
+        if let Address::Ip(_) = address {
+            // Accepted sockets inherit it.
+            let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
+        }
         if let Some(old) = self.sockets.remove(&address) {
             self.engine.sockets.remove(old);
         }
-        let socket = ListenSocket { fd, address, listener: None, watched: false };
+        let socket = ListenSocket { fd, address: address.clone(), listener: None, watched: false };
         if let Some(token) = self.engine.sockets.insert(socket) {
             self.sockets.insert(address, token);
         }
@@ -253,10 +256,17 @@ impl Worker {
         self.drain_until = self.engine.now().after(limit);
         self.engine.draining = true;
         self.engine.server.draining.set(1);
-        for (_, token) in self.sockets.drain() {
-            self.engine.sockets.remove(token);
+        for (_, token) in std::mem::take(&mut self.sockets) {
+            self.close_socket(token);
         }
         self.engine.drain_idle();
+    }
+
+    /// Whoever has connected already is served.
+    fn close_socket(&mut self, token: Token) {
+        let Some(socket) = self.engine.sockets.remove(token) else { return };
+        let _ = self.engine.poller.remove(&socket.fd); // others may hold the socket, too
+        self.engine.empty_queue(&socket);
     }
 
     /// Compiles an update, and puts into force what of it is good.
@@ -288,27 +298,29 @@ impl Worker {
         if self.drain_until != Millis::NEVER {
             return;
         }
-        let mut wanted: HashMap<SocketAddr, Rc<ListenerRuntime>> = HashMap::new();
+        let mut wanted: HashMap<Address, Rc<ListenerRuntime>> = HashMap::new();
         for listener in self.engine.listeners.values() {
-            for address in listener.spec.sockets().filter(|_| listener.spec.bind_to_port) {
-                wanted.insert(address, Rc::clone(listener));
+            for address in listener.spec.addresses().filter(|_| listener.spec.bind_to_port) {
+                wanted.insert(address.clone(), Rc::clone(listener));
             }
         }
         let mut unwanted = Vec::new();
         for (address, token) in &self.sockets {
             let Some(socket) = self.engine.sockets.get_mut(*token) else { continue };
-            socket.listener = wanted.get(address).cloned();
-            match (&socket.listener, socket.watched) {
-                (Some(_), false) => {
-                    socket.watched = self.engine.poller.add_level(&socket.fd, *token).is_ok();
+            let Some(listener) = wanted.get(address) else {
+                if socket.listener.is_some() {
+                    unwanted.push(address.clone());
                 }
-                (None, true) => unwanted.push(*address),
-                _ => {}
+                continue;
+            };
+            socket.listener = Some(Rc::clone(listener));
+            if !socket.watched {
+                socket.watched = self.engine.poller.add_level(&socket.fd, *token).is_ok();
             }
         }
         for address in unwanted {
             if let Some(token) = self.sockets.remove(&address) {
-                self.engine.sockets.remove(token);
+                self.close_socket(token);
             }
         }
     }
@@ -341,29 +353,6 @@ impl Engine {
         self.update_listeners(snapshot, &mut contexts);
         self.tls = contexts.into_cache();
         self.drain_http2();
-    }
-
-    fn update_listeners(&mut self, snapshot: &Snapshot, contexts: &mut TlsContexts<'_>) {
-        let mut old = std::mem::take(&mut self.listeners);
-        for (name, spec) in snapshot.listeners.iter() {
-            let runtime = match old.remove(name) {
-                Some(kept) if Arc::ptr_eq(&kept.spec, spec) => {
-                    kept.refresh_tls(contexts);
-                    kept
-                }
-                replaced => {
-                    let mut cx = BuildContext { telemetry: &mut self.telemetry, logs: &mut self.logs };
-                    let made = Rc::new(ListenerRuntime::build(spec, contexts, &mut cx));
-                    if let Some(replaced) = replaced {
-                        replaced.draining.set(true);
-                    }
-                    made
-                }
-            };
-            self.listeners.insert(name.clone(), runtime);
-        }
-        // Their connections end with the next response: a request that is just under way must not be lost.
-        old.values().for_each(|removed| removed.draining.set(true));
     }
 }
 

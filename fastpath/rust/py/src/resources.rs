@@ -11,19 +11,37 @@ pyo3::create_exception!(
     "A resource cannot be accepted; the last good version stays in force."
 );
 
-/// Where a listener listens, or where an endpoint is.
+/// Where an endpoint is.
 #[pyclass(frozen, get_all, eq, hash, module = "meshloom.fastpath._core", skip_from_py_object)]
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Address {
     host: String,
     port: u16,
-    backlog: u32,
 }
 
 #[pymethods]
 impl Address {
     fn __repr__(&self) -> String {
-        format!("Address(host={:?}, port={}, backlog={})", self.host, self.port, self.backlog)
+        format!("Address(host={:?}, port={})", self.host, self.port)
+    }
+}
+
+/// A socket that a listener listens on.
+#[pyclass(frozen, get_all, eq, hash, module = "meshloom.fastpath._core", skip_from_py_object)]
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Listen {
+    host: String,
+    port: u16,
+    backlog: u32,
+    ipv4_compat: bool,
+    mode: u32,
+    options: Vec<(i32, i32, Vec<u8>, &'static str)>,
+}
+
+#[pymethods]
+impl Listen {
+    fn __repr__(&self) -> String {
+        format!("Listen(host={:?}, port={}, backlog={})", self.host, self.port, self.backlog)
     }
 }
 
@@ -31,7 +49,7 @@ impl Address {
 #[pyclass(frozen, get_all, module = "meshloom.fastpath._core", skip_from_py_object)]
 pub(crate) struct ResourceSummary {
     name: String,
-    addresses: Vec<Address>,
+    listens: Vec<Listen>,
     route_names: Vec<String>,
     eds_names: Vec<String>,
     secret_names: Vec<String>,
@@ -97,11 +115,10 @@ fn refuse(py: Python<'_>, rejected: Vec<Rejected>) -> PyErr {
 }
 
 fn convert(summary: Summary) -> ResourceSummary {
-    let listen = |listen: meshloom_model::Listen| address(&listen.address, listen.backlog);
     let dns = summary.dns;
     ResourceSummary {
         name: summary.name,
-        addresses: summary.listens.into_iter().map(listen).collect(),
+        listens: summary.listens.into_iter().map(listen).collect(),
         route_names: summary.route_names,
         eds_names: summary.eds_names,
         secret_names: summary.secret_names,
@@ -112,16 +129,33 @@ fn convert(summary: Summary) -> ResourceSummary {
             .map(|dns| {
                 dns.targets
                     .iter()
-                    .map(|target| Address { host: target.host.to_string(), port: target.port, backlog: 0 })
+                    .map(|target| Address { host: target.host.to_string(), port: target.port })
                     .collect()
             })
             .unwrap_or_default(),
     }
 }
 
-fn address(address: &ModelAddress, backlog: u32) -> Address {
-    match address {
-        ModelAddress::Ip(ip) => Address { host: ip.ip().to_string(), port: ip.port(), backlog },
-        ModelAddress::Unix(path) => Address { host: path.to_string_lossy().into_owned(), port: 0, backlog },
+fn listen(listen: meshloom_model::Listen) -> Listen {
+    use meshloom_model::listener::OptionTime;
+    let (host, port) = match &listen.address {
+        ModelAddress::Ip(ip) => (ip.ip().to_string(), ip.port()),
+        ModelAddress::Unix(path) => (path.to_string_lossy().into_owned(), 0),
+    };
+    let options = listen.options.iter().map(|option| {
+        let when = match option.when {
+            OptionTime::BeforeBind => "before_bind",
+            OptionTime::Bound => "bound",
+            OptionTime::Listening => "listening",
+        };
+        (option.level, option.name, option.value.to_vec(), when)
+    });
+    Listen {
+        host,
+        port,
+        backlog: listen.backlog,
+        ipv4_compat: listen.ipv4_compat,
+        mode: listen.mode,
+        options: options.collect(),
     }
 }

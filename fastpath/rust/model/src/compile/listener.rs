@@ -74,6 +74,7 @@ pub(super) fn listener(
         name: ListenerName::try_from(name).map_err(|error| at.field("name").refuse(error))?,
         listens: listens(Binding { first, more, backlog, transparent, freebind, options, fast_open }, at)?,
         bind_to_port: bind_to_port.unwrap_or(true),
+        transparent: transparent.unwrap_or(false),
         use_original_dst,
         stat_prefix: (!stat_prefix.is_empty()).then(|| stat_prefix.into()),
         direction: direction(traffic_direction, &at.field("traffic_direction"))?,

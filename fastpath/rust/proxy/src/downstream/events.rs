@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{CloseReason, Downstream, DownstreamState, Fate, RequestPhase};
 use crate::engine::Engine;
 use crate::exchange::Gone;
-use crate::listener::ChainKind;
+use crate::listener::{ChainKind, ChainRuntime};
 use crate::message::Protocol;
 use crate::reactor::{Millis, Ready, Token};
 use crate::reply::Failure;
@@ -36,13 +36,14 @@ impl Engine {
             self.downstream_drained(down);
         }
         match &down.state {
-            DownstreamState::Inspect => self.inspect(token, down),
+            DownstreamState::Inspect(_) => self.inspect(token, down),
+            DownstreamState::Unmatched => Fate::Close(CloseReason::Local),
             DownstreamState::Handshake => self.handshake(token, down),
             DownstreamState::Http1(_) => self.http_input(token, down),
             DownstreamState::Sniff => self.sniff_http(token, down),
             DownstreamState::Http2(_) => self.http2_input(token, down),
             DownstreamState::Tcp(_) => self.tcp_from_downstream(token, down),
-            DownstreamState::Linger => self.linger(down),
+            DownstreamState::Linger | DownstreamState::Refused => self.linger(down),
         }
     }
 
@@ -90,10 +91,10 @@ impl Engine {
     fn downstream_expired(&mut self, token: Token, down: &mut Downstream) -> Fate {
         down.deadline = Millis::NEVER;
         match &mut down.state {
-            DownstreamState::Inspect => {
+            DownstreamState::Inspect(_) => {
                 down.listener.stats.pre_cx_timeout.inc();
                 if down.listener.spec.continue_on_filters_timeout {
-                    self.choose_chain(token, down, None)
+                    self.choose_chain(token, down)
                 } else {
                     Fate::Close(CloseReason::Timeout)
                 }
@@ -102,7 +103,9 @@ impl Engine {
                 down.listener.stats.handshake_timeout.inc();
                 Fate::Close(CloseReason::Timeout)
             }
-            DownstreamState::Linger => Fate::Close(CloseReason::Timeout),
+            DownstreamState::Unmatched | DownstreamState::Refused | DownstreamState::Linger => {
+                Fate::Close(CloseReason::Timeout)
+            }
             DownstreamState::Http1(http) => match http.phase {
                 RequestPhase::Head { began: false } | RequestPhase::Closing
                     if http.exchange.is_none() && down.io.unsent() > 0 =>
@@ -188,24 +191,29 @@ impl Engine {
                 self.count_http_end(down, &chain, reason);
             }
             DownstreamState::Tcp(session) => self.tcp_ended(session, down),
-            DownstreamState::Inspect
-            | DownstreamState::Handshake
-            | DownstreamState::Sniff
-            | DownstreamState::Linger => {
-                if let Some(ChainKind::Http(http)) = down.chain.clone().map(|chain| match &chain.kind {
-                    ChainKind::Http(http) => ChainKind::Http(Rc::clone(http)),
-                    _ => ChainKind::Close,
-                }) {
-                    if matches!(state, DownstreamState::Sniff | DownstreamState::Linger) {
-                        self.count_http_end(down, &http, reason);
-                    }
+            DownstreamState::Sniff | DownstreamState::Linger => {
+                if let Some(ChainRuntime { kind: ChainKind::Http(http), .. }) = down.chain.clone().as_deref()
+                {
+                    self.count_http_end(down, http, reason);
                 }
             }
+            DownstreamState::Inspect(_)
+            | DownstreamState::Unmatched
+            | DownstreamState::Refused
+            | DownstreamState::Handshake => {}
         }
         if reason == CloseReason::Internal {
             self.server.internal_error.inc();
         }
+        self.log_connection(down, &state);
         let stats = down.listener.stats;
+        if let DownstreamState::Inspect(_) = state {
+            return stats.pre_cx_active.sub(1);
+        }
+        let Some(chain) = &down.chain else { return };
+        if !matches!(state, DownstreamState::Refused) {
+            chain.leave();
+        }
         stats.cx_destroy.inc();
         stats.cx_active.sub(1);
         stats.cx_length.record(self.now().since(down.opened));
@@ -261,7 +269,9 @@ impl Downstream {
                     && self.held.is_empty()
                     && self.io.unsent() == 0
             }
-            DownstreamState::Inspect
+            DownstreamState::Inspect(_)
+            | DownstreamState::Unmatched
+            | DownstreamState::Refused
             | DownstreamState::Handshake
             | DownstreamState::Sniff
             | DownstreamState::Http2(_)

@@ -9,6 +9,7 @@ mod seam;
 
 use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +17,7 @@ use std::time::Instant;
 use meshloom_wire::http1::{BodyDecoder, Headers, RequestParser};
 
 use crate::codec::Sender;
-use crate::listener::{ChainRuntime, HttpChain, ListenerRuntime};
+use crate::listener::{ChainRuntime, HttpChain, Inspection, ListenerRuntime};
 use crate::message::Protocol;
 use crate::reactor::{Millis, Token};
 use crate::tls::PeerIdentity;
@@ -26,8 +27,14 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub(crate) struct ConnectionInfo {
     pub(crate) id: u64,
+    /// Whose connection it is: the peer, or who the peer says by the PROXY protocol.
     pub(crate) remote: SocketAddr,
+    /// The peer.
+    pub(crate) direct: SocketAddr,
+    /// Where it was going: our end, or where it was redirected from.
     pub(crate) local: SocketAddr,
+    /// The path of our end, if that is a Unix socket; `local` means nothing then.
+    pub(crate) pipe: Option<Arc<Path>>,
     pub(crate) accepted: Instant,
     pub(crate) tls: RefCell<Option<DownstreamTlsInfo>>,
     /// From the ClientHello, when a listener filter or the handshake has seen it.
@@ -35,6 +42,8 @@ pub(crate) struct ConnectionInfo {
     pub(crate) chain_name: RefCell<Arc<str>>,
     /// Identity of the workload at the other end, as its proxy told (Istio's peer metadata).
     pub(crate) peer: RefCell<Option<Rc<crate::telemetry::PeerInfo>>>,
+    /// Fields of the PROXY header that may be told to upstreams.
+    pub(crate) proxy_fields: Box<[(u8, Box<[u8]>)]>,
 }
 
 impl ConnectionInfo {
@@ -83,10 +92,21 @@ pub(crate) struct Downstream {
     pub(crate) broken: bool,
 }
 
+impl Downstream {
+    /// Its filter chain is no longer configured: it ends when what is under way has ended.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.chain.as_ref().is_some_and(|chain| chain.is_draining())
+    }
+}
+
 /// What is done with a connection's bytes.
 pub(crate) enum DownstreamState {
     /// Listener filters look at the first bytes.
-    Inspect,
+    Inspect(Box<Inspection>),
+    /// No filter chain takes it.
+    Unmatched,
+    /// One too many for its filter chain: it is closed at the deadline.
+    Refused,
     /// TLS.
     Handshake,
     /// The first bytes are to say which version of HTTP it is.

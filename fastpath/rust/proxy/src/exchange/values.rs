@@ -234,8 +234,8 @@ impl ExchangeValues<'_> {
             }
             Command::DownstreamTls(field) => downstream_tls(info, *field, out),
             Command::DownstreamRemoteAddress(part) => address(Some(self.exchange.client.address), *part, out),
-            Command::DownstreamDirectRemoteAddress(part) => address(Some(info.remote), *part, out),
-            Command::DownstreamLocalAddress(part) => address(Some(info.local), *part, out),
+            Command::DownstreamDirectRemoteAddress(part) => address(Some(info.direct), *part, out),
+            Command::DownstreamLocalAddress(part) => local_address(info, *part, out),
             Command::RequestedServerName => {
                 text(info.server_name.borrow().as_deref().map(str::as_bytes), out)
             }
@@ -298,6 +298,15 @@ pub(crate) fn address(value: Option<SocketAddr>, part: AddressPart, out: &mut Ve
         AddressPart::Port => write!(out, "{}", value.port()),
     };
     true
+}
+
+/// Our end of a client's connection; of a Unix socket, its path.
+pub(crate) fn local_address(info: &ConnectionInfo, part: AddressPart, out: &mut Vec<u8>) -> bool {
+    match &info.pipe {
+        Some(path) if part != AddressPart::Port => text(Some(path.as_os_str().as_encoded_bytes()), out),
+        Some(_) => false,
+        None => address(Some(info.local), part, out),
+    }
 }
 
 fn ms(span: Duration) -> u64 {

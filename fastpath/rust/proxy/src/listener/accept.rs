@@ -1,31 +1,64 @@
 //! Accepting connections, and finding the filter chain for each.
 
 use std::cell::RefCell;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use meshloom_model::Address;
 use meshloom_model::filter_chain::ConnectionFacts;
-use meshloom_wire::tls_hello::{ClientHello, MAX_HELLO, Peek, peek};
-use rustix::net::SocketFlags;
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{SocketAddrAny, SocketFlags};
 
 use super::{ChainKind, ListenerRuntime};
 use crate::downstream::{CloseReason, ConnectionInfo, Downstream, DownstreamState, Fate};
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::tcp::TcpSession;
-use crate::transport::{Read, Transport, local_address, peer_address};
+use crate::transport::{Transport, local_address, peer_address};
+use crate::util::new_request_id;
 
 /// How many connections are accepted before others get their turn.
 const ACCEPT_BATCH: usize = 64;
+/// More connections than the kernel lets wait at one socket.
+const LONGEST_QUEUE: usize = 65_536;
 
 /// A socket that listens for one listener.
 pub(crate) struct ListenSocket {
     pub(crate) fd: OwnedFd,
-    pub(crate) address: SocketAddr,
+    pub(crate) address: Address,
     pub(crate) listener: Option<Rc<ListenerRuntime>>,
     pub(crate) watched: bool,
+}
+
+/// A descriptor that is kept for the moment when there are no others: given up, it lets one connection be accepted and
+/// closed at once, which would otherwise stay in the queue and wake us for ever.
+pub(crate) struct Spare(Option<OwnedFd>);
+
+impl Spare {
+    pub(crate) fn new() -> Self {
+        Self(rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok())
+    }
+
+    /// Turns one waiting connection away. False when even that is not possible.
+    fn turn_away(&mut self, socket: &OwnedFd) -> bool {
+        drop(self.0.take());
+        let accepted = rustix::net::accept_with(socket, SocketFlags::CLOEXEC);
+        let gone = matches!(accepted, Ok(_) | Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED));
+        drop(accepted);
+        *self = Self::new();
+        gone && self.0.is_some()
+    }
+}
+
+/// What came of looking at a queue once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    More,
+    Empty,
+    /// Nothing more can be accepted for now.
+    Stuck,
 }
 
 impl Engine {
@@ -37,26 +70,46 @@ impl Engine {
                 self.pause_accept(&mut socket);
                 break;
             }
-            // Beyond the limit they wait in the kernel, where they cost us nothing.
-            if self.downs.len() >= self.max_connections {
-                if let Some(listener) = &socket.listener {
-                    listener.stats.cx_overflow.inc();
-                }
-                self.pause_accept(&mut socket);
-                break;
-            }
-            match rustix::net::acceptfrom_with(&socket.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
-                Ok((fd, peer)) => self.accept_one(fd, peer_address(peer), &socket),
-                Err(rustix::io::Errno::AGAIN) => break,
-                Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
-                Err(_) => {
-                    // No descriptors left, most likely.
+            match self.accept_next(&socket) {
+                Queue::More => {}
+                Queue::Empty => break,
+                Queue::Stuck => {
                     self.pause_accept(&mut socket);
                     break;
                 }
             }
         }
         self.sockets.put_back(token, socket);
+    }
+
+    /// A socket that nobody wants any more: who has connected already is served still.
+    pub(crate) fn empty_queue(&mut self, socket: &ListenSocket) {
+        for _ in 0..LONGEST_QUEUE {
+            if self.accept_next(socket) != Queue::More {
+                break;
+            }
+        }
+    }
+
+    fn accept_next(&mut self, socket: &ListenSocket) -> Queue {
+        // Beyond the limit they wait in the kernel, where they cost us nothing.
+        if self.downs.len() >= self.max_connections {
+            count_overflow(socket);
+            return Queue::Stuck;
+        }
+        match rustix::net::acceptfrom_with(&socket.fd, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC) {
+            Ok((fd, peer)) => self.accept_one(fd, peer, socket),
+            Err(Errno::AGAIN) => return Queue::Empty,
+            Err(Errno::INTR | Errno::CONNABORTED) => {}
+            Err(Errno::MFILE | Errno::NFILE) => {
+                count_overflow(socket);
+                if !self.spare_descriptor.turn_away(&socket.fd) {
+                    return Queue::Stuck;
+                }
+            }
+            Err(_) => return Queue::Stuck,
+        }
+        Queue::More
     }
 
     /// Stops looking at a socket: its queue would wake us again and again. `resume_accept` goes on with it.
@@ -86,33 +139,40 @@ impl Engine {
         }
     }
 
-    fn accept_one(&mut self, fd: OwnedFd, remote: SocketAddr, socket: &ListenSocket) {
+    fn accept_one(&mut self, fd: OwnedFd, peer: Option<SocketAddrAny>, socket: &ListenSocket) {
         let Some(listener) = socket.listener.clone() else { return };
         if self.turns_away(&listener) {
             return;
         }
-        let local = if socket.address.ip().is_unspecified() { local_address(&fd) } else { socket.address };
-        listener.stats.cx_total.inc();
-        listener.stats.cx_active.add(1);
+        let remote = peer_address(peer);
+        let (local, pipe) = match &socket.address {
+            Address::Ip(own) if own.ip().is_unspecified() || listener.spec.transparent => {
+                (local_address(&fd), None)
+            }
+            Address::Ip(own) => (*own, None),
+            Address::Unix(path) => (remote, Some(Arc::clone(path))),
+        };
         let info = ConnectionInfo {
             id: self.connection_id(),
             remote,
+            direct: remote,
             local,
+            pipe,
             accepted: self.clock.instant(),
             tls: RefCell::new(None),
             server_name: RefCell::new(None),
             chain_name: RefCell::new(Arc::from("")),
             peer: RefCell::new(None),
+            proxy_fields: Box::default(),
         };
-        let inspect = listener.spec.filters.tls_inspector;
-        let timeout = listener.spec.filters_timeout.filter(|_| inspect);
-        let down = Box::new(Downstream {
+        listener.stats.pre_cx_active.add(1);
+        let mut down = Box::new(Downstream {
             io: Transport::new(fd),
             info: Rc::new(info),
             listener,
             chain: None,
-            state: DownstreamState::Inspect,
-            deadline: timeout.map_or(Millis::NEVER, |limit| self.now().after(limit)),
+            state: DownstreamState::Inspect(Box::default()),
+            deadline: Millis::NEVER,
             opened: self.now(),
             protocol: None,
             held: Vec::new(),
@@ -122,74 +182,69 @@ impl Engine {
         });
         let Some(token) = self.downs.reserve() else { return };
         if self.poller.add(down.io.fd(), token).is_err() {
+            down.listener.stats.pre_cx_active.sub(1);
             self.downs.remove(token);
             return;
         }
-        let mut down = down;
-        if !inspect {
-            let fate = self.choose_chain(token, &mut down, None);
-            return self.settle_downstream(token, down, fate);
-        }
-        // The first bytes raise an event.
-        self.settle_downstream(token, down, Fate::Keep);
-    }
-
-    /// Looks at the first bytes of a connection until they say whether it is TLS.
-    pub(crate) fn inspect(&mut self, token: Token, down: &mut Downstream) -> Fate {
-        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-        let read = down.io.read(&mut buffers);
-        if let Read::Data(n) = read {
-            down.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
-        }
-        self.buffers = Some(buffers);
-        match read {
-            Read::Data(_) => {}
-            Read::Blocked => return Fate::Keep,
-            Read::End | Read::Failed(_) => return Fate::Close(CloseReason::Remote),
-        }
-        match peek(&down.held, MAX_HELLO) {
-            Peek::Incomplete(_) => Fate::Keep,
-            Peek::TooLong => Fate::Close(CloseReason::Remote),
-            Peek::NotTls | Peek::Malformed => self.choose_chain(token, down, None),
-            Peek::Hello(hello) => self.choose_chain(token, down, Some(&hello)),
-        }
+        // Where a filter waits for bytes, the first ones raise an event.
+        let fate = self.begin_inspection(token, &mut down, false);
+        self.settle_downstream(token, down, fate);
     }
 
     /// Chooses the filter chain and starts what it says.
-    pub(crate) fn choose_chain(
-        &mut self,
-        token: Token,
-        down: &mut Downstream,
-        hello: Option<&ClientHello>,
-    ) -> Fate {
-        let alpn: Vec<&[u8]> =
-            hello.map(|hello| hello.alpn.iter().map(|name| &**name).collect()).unwrap_or_default();
+    pub(crate) fn choose_chain(&mut self, token: Token, down: &mut Downstream) -> Fate {
+        self.take_newest_listener(down);
+        let DownstreamState::Inspect(found) = &mut down.state else {
+            return Fate::Close(CloseReason::Internal);
+        };
+        let (hello, http) = (found.hello.take(), found.http);
+        let alpn: Vec<&[u8]> = match (&hello, http) {
+            (Some(hello), _) => hello.alpn.iter().map(|name| &**name).collect(),
+            (None, http) => http.into_iter().collect(),
+        };
+        let info = &down.info;
+        let ip = |address| info.pipe.is_none().then_some(address);
         let facts = ConnectionFacts {
-            destination: Some(down.info.local),
-            server_name: hello.and_then(|hello| hello.server_name.as_deref()).unwrap_or(""),
-            transport_protocol: match (hello, down.listener.spec.filters.tls_inspector) {
-                (Some(_), _) => "tls",
-                (None, true) => "raw_buffer",
-                (None, false) => "",
-            },
+            destination: ip(info.local),
+            server_name: hello.as_ref().and_then(|hello| hello.server_name.as_deref()).unwrap_or(""),
+            transport_protocol: if hello.is_some() { "tls" } else { "raw_buffer" },
             application_protocols: &alpn,
-            direct_source: Some(down.info.remote),
-            source: Some(down.info.remote),
+            direct_source: ip(info.direct),
+            source: ip(info.remote),
         };
         let listener = Rc::clone(&down.listener);
-        let Some(chain) = listener.spec.chain(&facts).and_then(|chain| listener.runtime_of(chain)) else {
+        listener.stats.pre_cx_active.sub(1);
+        let Some(chain) = listener.spec.choose(&facts).and_then(|position| listener.chains.get(position))
+        else {
             listener.stats.no_filter_chain_match.inc();
+            down.state = DownstreamState::Unmatched;
             return Fate::Close(CloseReason::Local);
         };
+        listener.stats.cx_total.inc();
+        listener.stats.cx_active.add(1);
         down.info.chain_name.replace(Arc::clone(&chain.spec.name));
-        if let Some(name) = hello.and_then(|hello| hello.server_name.as_deref()) {
+        if let Some(name) = hello.as_ref().and_then(|hello| hello.server_name.as_deref()) {
             down.info.server_name.replace(Some(Rc::from(name)));
         }
         down.chain = Some(Rc::clone(chain));
+        if let Err(delay) = chain.admit() {
+            down.state = DownstreamState::Refused;
+            down.deadline = self.now().after(delay);
+            return if delay.is_zero() { Fate::Close(CloseReason::Local) } else { Fate::Keep };
+        }
         if chain.is_tls() {
             return self.start_handshake(token, down, &Rc::clone(chain));
         }
         self.start_filter(token, down)
+    }
+
+    /// The listener may have got new filter chains while its filters looked at the connection.
+    fn take_newest_listener(&self, down: &mut Downstream) {
+        if let Some(newest) = self.listeners.get(&down.listener.spec.name) {
+            if newest.spec.shape == down.listener.spec.shape && !Rc::ptr_eq(newest, &down.listener) {
+                down.listener = Rc::clone(newest);
+            }
+        }
     }
 
     /// The connection's bytes are plain from here on: what reads them starts.
@@ -201,10 +256,17 @@ impl Engine {
             ChainKind::Http(http) => self.start_http(token, down, http),
             ChainKind::Tcp(tcp) => {
                 tcp.stats.cx_total.inc();
-                down.state = DownstreamState::Tcp(Box::new(TcpSession::new(Rc::clone(tcp))));
+                let session = TcpSession::new(Rc::clone(tcp), new_request_id(&mut self.rng));
+                down.state = DownstreamState::Tcp(Box::new(session));
                 self.tcp_start(token, down)
             }
             ChainKind::Close => Fate::Close(CloseReason::Local),
         }
+    }
+}
+
+fn count_overflow(socket: &ListenSocket) {
+    if let Some(listener) = &socket.listener {
+        listener.stats.cx_overflow.inc();
     }
 }

@@ -1,7 +1,9 @@
 //! A listener with its statistics, logs and TLS contexts.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,16 +14,21 @@ use meshloom_model::hcm::{
     EscapedSlashes, HttpConnectionManager, Normalization, RouteSource, SchemeOverwrite,
 };
 use meshloom_model::listener::TrafficDirection;
+use meshloom_model::listener_filter::{ListenerFilter, ListenerFilterKind};
 use meshloom_model::tcp::TcpProxy;
-use meshloom_model::{AccessLog, Listener, RouteTable, Snapshot};
+use meshloom_model::{AccessLog, Address, Listener, RouteTable, Snapshot};
 use meshloom_shm::Telemetry;
 use meshloom_wire::http1::Limits;
 use meshloom_wire::path::PathRules;
 
+use super::limit::Limit;
 use crate::exchange::EdgeRules;
 use crate::log::{LogSinks, SinkId};
 use crate::message::Scheme;
-use crate::telemetry::{DownstreamHttp2Stats, HttpStats, ListenerStats, TcpStats, TlsStats};
+use crate::reactor::Millis;
+use crate::telemetry::{
+    DownstreamHttp2Stats, HttpStats, ListenerStats, ProxyProtocolStats, TcpStats, TlsStats,
+};
 use crate::tls::{ServerTls, TlsContexts};
 
 /// One listener of the snapshot.
@@ -30,9 +37,11 @@ pub(crate) struct ListenerRuntime {
     pub(crate) stats: ListenerStats,
     /// `None` when no filter chain speaks TLS.
     pub(crate) tls_stats: Option<TlsStats>,
+    /// In the order of [`Listener::chains`].
     pub(crate) chains: Vec<Rc<ChainRuntime>>,
-    /// Removed or replaced: its connections end after their present request.
-    pub(crate) draining: Cell<bool>,
+    pub(crate) logs: Box<[LogTarget]>,
+    /// Of PROXY protocol filters, by their place.
+    pub(crate) proxy_stats: HashMap<usize, ProxyProtocolStats>,
 }
 
 /// One filter chain.
@@ -41,6 +50,9 @@ pub(crate) struct ChainRuntime {
     /// For chains with TLS; `None` inside while a secret is missing: then connections are closed.
     pub(crate) tls: RefCell<Option<Rc<ServerTls>>>,
     pub(crate) kind: ChainKind,
+    pub(crate) limits: Box<[Limit]>,
+    /// Until when its connections may live on, once it is removed or replaced; else never.
+    pub(crate) drain_until: Cell<Millis>,
 }
 
 pub(crate) enum ChainKind {
@@ -97,32 +109,43 @@ pub(crate) struct TcpChain {
 pub(crate) struct BuildContext<'w> {
     pub(crate) telemetry: &'w mut Telemetry,
     pub(crate) logs: &'w mut LogSinks,
+    /// Between how many workers limits are shared.
+    pub(crate) workers: u32,
 }
 
 impl ListenerRuntime {
+    /// Chains that `replaced` has too are taken from there, when nothing else of the listener has changed.
     pub(crate) fn build(
         spec: &Arc<Listener>,
+        replaced: Option<&Self>,
         contexts: &mut TlsContexts<'_>,
         cx: &mut BuildContext<'_>,
     ) -> Self {
-        let name = match &spec.stat_prefix {
-            Some(prefix) => prefix.to_string(),
-            None => spec
-                .addresses
-                .first()
-                .map_or_else(|| spec.name.to_string(), |address| stat_address(&address.to_string())),
+        let name = match (&spec.stat_prefix, spec.addresses().next()) {
+            (Some(prefix), _) => prefix.to_string(),
+            (None, Some(address)) => stat_address(&address.to_string()),
+            (None, None) => spec.name.to_string(),
         };
-        let stats = ListenerStats::register(cx.telemetry, &name);
+        let same = replaced.filter(|old| old.spec.shape == spec.shape);
+        let chains = spec.chains().map(|chain| match same.and_then(|old| old.chain_like(chain)) {
+            Some(kept) => Rc::clone(kept),
+            None => Rc::new(ChainRuntime::build(chain, spec, contexts, cx)),
+        });
         let speaks_tls = spec.chains().any(|chain| matches!(chain.transport, DownstreamTransport::Tls(_)));
-        let tls_stats = speaks_tls.then(|| TlsStats::of_listener(cx.telemetry, &name));
-        let chains =
-            spec.chains().map(|chain| Rc::new(ChainRuntime::build(chain, spec, contexts, cx))).collect();
-        Self { spec: Arc::clone(spec), stats, tls_stats, chains, draining: Cell::new(false) }
+        let made = Self {
+            chains: chains.collect(),
+            stats: ListenerStats::register(cx.telemetry, &name),
+            tls_stats: speaks_tls.then(|| TlsStats::of_listener(cx.telemetry, &name)),
+            logs: targets(&spec.access_logs, cx.logs),
+            proxy_stats: proxy_stats(spec, cx.telemetry),
+            spec: Arc::clone(spec),
+        };
+        made.refresh_tls(contexts);
+        made
     }
 
-    /// What was resolved for a filter chain.
-    pub(crate) fn runtime_of(&self, chain: &Arc<FilterChain>) -> Option<&Rc<ChainRuntime>> {
-        self.chains.iter().find(|runtime| Arc::ptr_eq(&runtime.spec, chain))
+    fn chain_like(&self, chain: &FilterChain) -> Option<&Rc<ChainRuntime>> {
+        self.chains.iter().find(|runtime| runtime.spec.fingerprint == chain.fingerprint)
     }
 
     /// Secrets have changed: new handshakes take new contexts.
@@ -136,6 +159,16 @@ impl ListenerRuntime {
             }
         }
     }
+}
+
+fn proxy_stats(spec: &Listener, telemetry: &mut Telemetry) -> HashMap<usize, ProxyProtocolStats> {
+    let stats = |(place, filter): (usize, &ListenerFilter)| match &filter.kind {
+        ListenerFilterKind::ProxyProtocol(rules) => {
+            Some((place, ProxyProtocolStats::register(telemetry, &rules.stat_prefix)))
+        }
+        _ => None,
+    };
+    spec.filters.iter().enumerate().filter_map(stats).collect()
 }
 
 /// Envoy writes addresses in statistics with `_` for `:`.
@@ -161,7 +194,14 @@ impl ChainRuntime {
             })),
             NetworkFilter::Close => ChainKind::Close,
         };
-        Self { spec: Arc::clone(spec), tls: RefCell::new(contexts.server(&spec.transport)), kind }
+        let limits = spec.limits.iter().map(|limit| Limit::new(limit, cx.workers, cx.telemetry)).collect();
+        Self {
+            spec: Arc::clone(spec),
+            tls: RefCell::new(contexts.server(&spec.transport)),
+            kind,
+            limits,
+            drain_until: Cell::new(Millis::NEVER),
+        }
     }
 
     pub(crate) fn is_tls(&self) -> bool {
@@ -261,6 +301,9 @@ fn edge_rules(manager: &HttpConnectionManager) -> EdgeRules {
 }
 
 /// The address that a socket stands for.
-pub(crate) fn socket_address(address: &str, port: u16) -> Option<SocketAddr> {
-    Some(SocketAddr::new(address.parse().ok()?, port))
+pub(crate) fn socket_address(address: &str, port: u16) -> Option<Address> {
+    match address.starts_with(['/', '@']) {
+        true => Some(Address::Unix(Path::new(address).into())),
+        false => Some(Address::Ip(SocketAddr::new(address.parse().ok()?, port))),
+    }
 }

@@ -7,7 +7,9 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub(crate) use buffers::Buffers;
-pub(crate) use socket::{SocketError, connect, keep_alive, local_address, peer_address, take_error};
+pub(crate) use socket::{
+    SocketError, connect, keep_alive, local_address, original_destination, peer_address, take_error,
+};
 
 use crate::reactor::Ready;
 use crate::tls::{TlsError, TlsSession};

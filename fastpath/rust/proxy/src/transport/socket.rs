@@ -105,6 +105,15 @@ pub(crate) fn local_address(fd: impl AsFd) -> SocketAddr {
     rustix::net::getsockname(fd).map_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0), from_any)
 }
 
+/// Where a connection was going before the kernel redirected it to `local`; `None` when it was going there.
+pub(crate) fn original_destination(fd: impl AsFd, local: SocketAddr) -> Option<SocketAddr> {
+    let original = match local {
+        SocketAddr::V4(_) => sockopt::ip_original_dst(fd).map(SocketAddr::V4),
+        SocketAddr::V6(_) => sockopt::ipv6_original_dst(fd).map(SocketAddr::V6),
+    };
+    original.ok().filter(|original| (original.ip(), original.port()) != (local.ip(), local.port()))
+}
+
 /// The other end of a connection.
 pub(crate) fn peer_address(any: Option<SocketAddrAny>) -> SocketAddr {
     any.map_or(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0), from_any)

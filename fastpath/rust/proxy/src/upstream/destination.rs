@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use meshloom_model::Address;
 use meshloom_model::cluster::OriginalDestination;
 use meshloom_model::ids::ListenerName;
 
@@ -46,9 +47,13 @@ pub(crate) fn redirected(
     local: SocketAddr,
     listeners: &HashMap<ListenerName, Rc<ListenerRuntime>>,
 ) -> Option<SocketAddr> {
-    let is_ours =
-        |own: SocketAddr| own.port() == local.port() && (own.ip().is_unspecified() || own.ip() == local.ip());
+    let is_ours = |own: &Address| match own {
+        Address::Ip(own) => {
+            own.port() == local.port() && (own.ip().is_unspecified() || own.ip() == local.ip())
+        }
+        Address::Unix(_) => false,
+    };
     let bound = listeners.values().filter(|listener| listener.spec.bind_to_port);
-    let ours = bound.flat_map(|listener| listener.spec.sockets()).any(is_ours);
+    let ours = bound.flat_map(|listener| listener.spec.addresses()).any(is_ours);
     (!ours).then_some(local)
 }

@@ -47,7 +47,8 @@ fn a_refused_field_is_named_with_its_path_through_lists_and_any() {
 fn unknown_fields_and_extensions_are_refused() {
     assert_eq!(paths(LISTENER, &raw(4000, b"x")), [(String::new(), Reason::UnknownField(4000))]);
     let lua = Any { type_url: "type.googleapis.com/envoy.Lua".to_owned(), value: Vec::new() };
-    let filter = listener::ListenerFilter { name: "x".to_owned(), typed_config: Some(lua), filter_disabled: None };
+    let filter =
+        listener::ListenerFilter { name: "x".to_owned(), typed_config: Some(lua), filter_disabled: None };
     let resource = listener::Listener { listener_filters: vec![filter], ..Default::default() };
     assert_eq!(
         paths(LISTENER, &resource.encode_to_vec()),

@@ -34,7 +34,7 @@ impl Engine {
     /// Does the connection end with this response?
     fn closes_after(&mut self, exchange: &Exchange, down: &mut Downstream) -> bool {
         let now = self.now();
-        let draining = self.draining || down.listener.draining.get();
+        let draining = self.draining || down.is_draining();
         let overloaded = !exchange.chain.bypass_overload && self.disables_keepalive();
         let Some(http) = down.http() else { return true };
         let stats = &exchange.chain.stats;

@@ -88,7 +88,7 @@ impl Engine {
 
     /// With a response goes the news that the connection is to end, if it is.
     pub(super) fn drain_with_response(&mut self, down: &mut Downstream) {
-        let draining = self.draining || down.listener.draining.get();
+        let draining = self.draining || down.is_draining();
         let Some(http) = down.http2().filter(|http| draining && http.drain == Drain::No) else { return };
         http.chain.stats.cx_drain_close.inc();
         self.start_drain(down);
@@ -100,7 +100,7 @@ impl Engine {
             let all = self.draining;
             let drains = self.downs.get(token).is_some_and(|down| {
                 let open = matches!(&down.state, DownstreamState::Http2(http) if http.drain == Drain::No);
-                open && (all || down.listener.draining.get())
+                open && (all || down.is_draining())
             });
             if !drains {
                 continue;
