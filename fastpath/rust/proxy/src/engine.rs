@@ -46,6 +46,8 @@ pub(crate) struct Engine {
     /// Response bytes of the present event, and where they go.
     pub(crate) down_out: Outbox,
     pub(crate) down_target: Option<Token>,
+    /// Requests (connection and stream) whose upstreams take bytes again.
+    pub(crate) resumed: Vec<(Token, u32)>,
     pub(crate) sockets: Slab<ListenSocket>,
     pub(crate) downs: Slab<Box<Downstream>>,
     pub(crate) ups: Slab<Box<Upstream>>,
@@ -109,6 +111,7 @@ impl Engine {
             up_target: None,
             down_out: Outbox::default(),
             down_target: None,
+            resumed: Vec::new(),
             sockets: Slab::new(Kind::Listener),
             downs: Slab::new(Kind::Downstream),
             ups: Slab::new(Kind::Upstream),
@@ -173,6 +176,7 @@ impl Engine {
 
     /// What is left to do in this turn: connections whose turn was cut short, timers, once-a-second work.
     pub(crate) fn finish_turn(&mut self) {
+        self.resume_requests();
         for _ in 0..self.run_queue.len() {
             match self.run_queue.pop_front() {
                 Some(token) if token.kind == Kind::Downstream => self.downstream_event(token, None),
@@ -181,6 +185,7 @@ impl Engine {
             }
         }
         self.fire_timers();
+        self.resume_requests();
         self.flush_downstream();
         let now = self.now();
         if now >= self.logs.flush_at() {

@@ -11,12 +11,16 @@ use crate::reactor::Token;
 impl Engine {
     /// Takes a connection out of its place to write to it. What was gathered for another one leaves first.
     pub(crate) fn lend_downstream(&mut self, token: Token) -> Option<Box<Downstream>> {
+        self.aim_downstream(token);
+        self.downs.take(token)
+    }
+
+    /// Bytes for this connection are gathered from now on; those for another one leave first.
+    pub(super) fn aim_downstream(&mut self, token: Token) {
         if self.down_target != Some(token) {
             self.flush_downstream();
+            self.down_target = Some(token);
         }
-        let down = self.downs.take(token)?;
-        self.down_target = Some(token);
-        Some(down)
     }
 
     /// Puts a connection back that was written to. `ended`: an exchange on it is over, or the connection itself. What was
@@ -160,8 +164,21 @@ impl Engine {
         }
     }
 
-    /// The upstream takes body bytes again: a client that was held back may go on.
+    /// The upstream takes body bytes again: a client that was held back may go on, once nobody works on its connection.
     pub(crate) fn resume_request(&mut self, downstream: Token, stream: u32) {
+        self.resumed.push((downstream, stream));
+    }
+
+    /// Lets the clients go on whose upstreams take bytes again.
+    pub(crate) fn resume_requests(&mut self) {
+        let mut resumed = std::mem::take(&mut self.resumed);
+        for (downstream, stream) in resumed.drain(..) {
+            self.resume_one(downstream, stream);
+        }
+        self.resumed = resumed;
+    }
+
+    fn resume_one(&mut self, downstream: Token, stream: u32) {
         let Some(down) = self.downs.get_mut(downstream) else { return };
         match &mut down.state {
             DownstreamState::Http1(http) if http.paused => {

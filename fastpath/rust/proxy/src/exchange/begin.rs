@@ -75,7 +75,7 @@ impl Engine {
             }
         }
         strip_host(exchange, manager.normalization.strip_port, manager.normalization.strip_trailing_dot);
-        let connects = exchange.request.method == Method::Connect;
+        let connects = exchange.request.method == Method::Connect && exchange.request.upgrade.is_none();
         if !connects && !exchange.request.target().starts_with(b"/") {
             return Begun::Fail(Failure::NoPath);
         }

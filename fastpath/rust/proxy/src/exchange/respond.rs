@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use meshloom_model::hcm::ServerHeader;
-use meshloom_wire::http1::{BodyLength, KnownHeader as H};
+use meshloom_wire::http1::{BodyLength, KnownHeader as H, TrailerFields};
 
 use super::{Exchange, Stage};
 use crate::downstream::Downstream;
@@ -88,6 +88,9 @@ impl Engine {
 
     /// The body is complete.
     pub(crate) fn relay_end(&mut self, exchange: &mut Exchange, down: &mut Downstream, trailers: &[u8]) {
+        if exchange.outcome.is_grpc {
+            exchange.outcome.grpc_status = grpc_status(trailers).or(exchange.outcome.grpc_status);
+        }
         self.write_response_end(exchange, down, trailers);
         self.complete(exchange, down);
     }
@@ -159,4 +162,11 @@ impl Exchange {
     fn is_local_answer(&self) -> bool {
         self.outcome.details != "via_upstream"
     }
+}
+
+/// The status of a call, which its trailers tell.
+fn grpc_status(trailers: &[u8]) -> Option<u32> {
+    let (_, value) =
+        TrailerFields::new(trailers).find(|(name, _)| name.eq_ignore_ascii_case(b"grpc-status"))?;
+    std::str::from_utf8(value).ok()?.trim().parse().ok()
 }

@@ -36,6 +36,8 @@ pub(crate) struct Http2 {
     ping: Ping,
     /// Since when the frame or head that has begun is not complete.
     partial_since: Millis,
+    /// A head had begun when the last bytes were dealt with.
+    in_head: bool,
     /// Bytes of all streams that wait for the client's windows.
     waiting: usize,
     /// When the first response that waits without its exchange has had its time.
@@ -86,6 +88,7 @@ impl Http2 {
             heard_before: now,
             ping: first_ping,
             partial_since: Millis::NEVER,
+            in_head: false,
             waiting: 0,
             flush_by: Millis::NEVER,
             close_by: Millis::NEVER,

@@ -95,12 +95,7 @@ impl Engine {
         };
         self.decoded = head;
         if let Some(http) = down.http2() {
-            let partial = used < data.len() || http.codec.is_in_field_block();
-            http.partial_since = match (partial, http.partial_since) {
-                (false, _) => Millis::NEVER,
-                (true, Millis::NEVER) => now,
-                (true, since) => since,
-            };
+            http.note_partial(used, data.len() - used, now);
         }
         used
     }
@@ -350,6 +345,20 @@ impl Downstream {
             crate::downstream::DownstreamState::Http2(http) => Some(http),
             _ => None,
         }
+    }
+}
+
+impl Http2 {
+    /// Takes down since when a frame or a head is incomplete, after so many bytes were used up and others were not.
+    fn note_partial(&mut self, used: usize, left: usize, now: Millis) {
+        let in_head = self.codec.is_in_field_block();
+        self.partial_since = match self.partial_since {
+            _ if left == 0 && !in_head => Millis::NEVER,
+            // Another frame of the same head does not buy time, but another message does.
+            since if since != Millis::NEVER && (used == 0 || (in_head && self.in_head)) => since,
+            _ => now,
+        };
+        self.in_head = in_head;
     }
 }
 

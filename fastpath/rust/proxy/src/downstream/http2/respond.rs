@@ -113,7 +113,7 @@ impl Engine {
     /// The client has opened a window: what waits goes on.
     pub(super) fn window_opened(&mut self, down: &mut Downstream, id: StreamId) {
         if id == 0 {
-            let Some(http) = down.http2() else { return };
+            let Some(http) = down.http2().filter(|http| http.waiting > 0) else { return };
             let waiting: Vec<StreamId> =
                 http.streams.iter().filter(|stream| stream.waiting() > 0).map(|stream| stream.id).collect();
             for id in waiting {
@@ -170,11 +170,8 @@ impl Engine {
 
     /// Gives the client back the windows of what it was not asked for until now.
     pub(in crate::downstream) fn resume_http2(&mut self, token: Token, id: StreamId) {
-        if self.down_target != Some(token) {
-            self.flush_downstream();
-        }
+        self.aim_downstream(token);
         let Some(down) = self.downs.get_mut(token) else { return };
-        self.down_target = Some(token);
         if let Some(http) = down.http2() {
             http.resume(id, &mut self.down_out.bytes);
         }
