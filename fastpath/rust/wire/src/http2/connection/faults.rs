@@ -21,6 +21,7 @@ impl Connection {
         self.counters.tx_reset += 1;
         match fault {
             StreamFault::HeadTooLarge => self.counters.header_overflow += 1,
+            StreamFault::Refused => self.counters.stream_refused_errors += 1,
             _ if fault.is_malformed() => self.counters.rx_messaging_error += 1,
             _ => {}
         }
