@@ -1,9 +1,9 @@
 //! Reads HTTP/2 connections from standard input and writes what the codec made of them, one JSON array a line.
 //!
 //! It is the codec's side of the comparison with other implementations (`tests/differential/http2`). A connection is:
-//! one byte for the role (0 server; else client with one request open: 1 GET, 2 HEAD, 3 CONNECT), a count of pieces,
-//! and the pieces with their lengths; numbers are 32 bits, big-endian. Bytes appear in the JSON as the characters
-//! U+0000 to U+00FF.
+//! one byte for the role (0 server, which echoes the fields of each request in the end; else client with one request
+//! open: 1 GET, 2 HEAD, 3 CONNECT), a count of pieces, and the pieces with their lengths; numbers are 32 bits,
+//! big-endian. Bytes appear in the JSON as the characters U+0000 to U+00FF. The last event is what was written.
 
 use std::io::{self, Read, Write};
 
@@ -41,7 +41,29 @@ fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
         input.read_exact(&mut piece)?;
         session.feed(&piece);
     }
-    Ok(session.events.iter().map(to_json).collect())
+    let mut told: Vec<Value> = session.events.iter().map(to_json).collect();
+    if role == 0 {
+        echo(&mut session);
+    }
+    told.push(json!({"type": "sent", "bytes": text(&session.out)}));
+    Ok(told)
+}
+
+/// Answers each request with its own fields (but Content-Length, which would not be true), a body and trailers.
+fn echo(session: &mut Session) {
+    if matches!(session.events.last(), Some(Event::Fault(_))) {
+        return;
+    }
+    let (connection, out) = (&mut session.connection, &mut session.out);
+    for event in &session.events {
+        let Event::Request { stream, fields, .. } = event else { continue };
+        let own = [(&b":status"[..], &b"200"[..])].into_iter();
+        let fields = fields.iter().filter(|(name, _)| name != b"content-length");
+        let fields = fields.map(|(name, value)| (name.as_slice(), value.as_slice()));
+        connection.send_head(*stream, own.chain(fields), false, out);
+        connection.send_data(*stream, b"echo", false, out);
+        connection.send_trailers(*stream, b"x-end: yes\r\n", out);
+    }
 }
 
 fn to_json(event: &Event) -> Value {
