@@ -83,7 +83,7 @@ class Answer:
 class RawClient:
     """One connection whose client says what a test tells it to, and takes down what it is told.
 
-    Acknowledges SETTINGS and gives no windows back by itself. Nothing is sent ahead where `preface` is false.
+    It gives no windows back, but acknowledges SETTINGS; without `preface` it sends nothing unasked.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class RawClient:
         self._reader = frames.Reader()
         self._decoder = hpack.Decoder(max_header_list_size=1 << 20)
         self._block: tuple[int, bytes, bool] = (0, b"", False)
+        self._acknowledges = preface
         if preface:
             self.send(frames.PREFACE + frames.settings(settings))
 
@@ -175,7 +176,7 @@ class RawClient:
     def _note(self, got: Frame) -> None:
         answer = self.stream(got.stream)
         match got.kind:
-            case Kind.SETTINGS if not got.flags & frames.ACK:
+            case Kind.SETTINGS if self._acknowledges and not got.flags & frames.ACK:
                 self.send(frames.settings(ack=True))
             case Kind.GOAWAY:
                 self.goaway = got
