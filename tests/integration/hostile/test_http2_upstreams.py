@@ -1,4 +1,4 @@
-"""HTTP/2 upstreams that misbehave: a 502 or an answer seen to break, never a wrong one, no neighbour harmed."""
+"""HTTP/2 upstreams that misbehave: a 502 or an answer seen to break, never a wrong one; others unharmed."""
 
 from __future__ import annotations
 
