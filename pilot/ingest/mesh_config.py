@@ -46,7 +46,6 @@ _KNOWN = frozenset(
         "mixerCheckServer",
         "mixerReportServer",
         "outboundClusterStatName",
-        "pathNormalization",
         "policyCheckFailOpen",
         "proxyHttpPort",
         "proxyInboundListenPort",

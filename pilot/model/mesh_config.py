@@ -27,6 +27,20 @@ class LogEncoding(StrEnum):
     JSON = "JSON"
 
 
+class PathNormalizationType(StrEnum):
+    """How far paths are normalised before anything decides by them. DEFAULT is BASE."""
+
+    DEFAULT = "DEFAULT"
+    NONE = "NONE"
+    BASE = "BASE"
+    MERGE_SLASHES = "MERGE_SLASHES"
+    DECODE_AND_MERGE_SLASHES = "DECODE_AND_MERGE_SLASHES"
+
+
+class PathNormalization(Schema, frozen=True):
+    normalization: PathNormalizationType = PathNormalizationType.DEFAULT
+
+
 class MeshConfig(Schema, frozen=True):
     """Defaults are Istio's. No `access_log_file`: no access log. No `access_log_format`: Istio's."""
 
@@ -49,3 +63,4 @@ class MeshConfig(Schema, frozen=True):
     default_virtual_service_export_to: tuple[str, ...] = ()
     default_destination_rule_export_to: tuple[str, ...] = ()
     mesh_id: str = ""
+    path_normalization: PathNormalization = PathNormalization()

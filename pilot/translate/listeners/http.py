@@ -16,6 +16,7 @@ from envoy.extensions.filters.network.http_connection_manager.v3 import http_con
 from google.protobuf import duration_pb2
 from google.protobuf.message import Message
 from meshloom.pilot.model.mesh_config import MeshConfig
+from meshloom.pilot.model.mesh_config import PathNormalizationType as Normalization
 from meshloom.pilot.translate.listeners.access_log import access_logs
 from meshloom.pilot.translate.listeners.telemetry import (
     METADATA_EXCHANGE,
@@ -57,10 +58,9 @@ def connection_manager(
         http_filters=http_filters(settings),
         access_log=access_logs(settings.config),
         use_remote_address=boolean(settings.side is Side.EDGE),
-        normalize_path=boolean(True),
-        path_with_escaped_slashes_action=_Manager.KEEP_UNCHANGED,
         stream_idle_timeout=duration_pb2.Duration(),
     )
+    _path_rules(made, settings.config.path_normalization.normalization)
     if settings.routes is not None:
         made.route_config.CopyFrom(settings.routes)
     else:
@@ -72,6 +72,17 @@ def connection_manager(
     if not settings.traits.own:
         made.upgrade_configs.add(upgrade_type="websocket")
     return made
+
+
+def _path_rules(made: http_connection_manager_pb2.HttpConnectionManager, kind: Normalization) -> None:
+    """What is done to paths before routes and policies see them; upstreams get the outcome (features S-17)."""
+    merges = kind in (Normalization.MERGE_SLASHES, Normalization.DECODE_AND_MERGE_SLASHES)
+    decodes = kind is Normalization.DECODE_AND_MERGE_SLASHES
+    made.normalize_path.value = kind is not Normalization.NONE
+    made.merge_slashes = merges
+    made.path_with_escaped_slashes_action = (
+        _Manager.UNESCAPE_AND_FORWARD if decodes else _Manager.KEEP_UNCHANGED
+    )
 
 
 def http_filters(settings: HttpSettings) -> list[http_connection_manager_pb2.HttpFilter]:
