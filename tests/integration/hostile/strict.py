@@ -32,6 +32,8 @@ class Message:
     fields: tuple[tuple[str, str], ...]
     body: bytes
     until_close: bool = False
+    # Names only.
+    trailers: tuple[str, ...] = ()
 
     def values(self, name: str) -> list[str]:
         return [value for key, value in self.fields if key.lower() == name]
@@ -50,7 +52,8 @@ def read_request(stream: BinaryIO) -> Message | None:
     if matched[3] == b"1" and len([name for name, _ in fields if name.lower() == "host"]) != 1:
         raise Malformed(f"not exactly one Host in {fields}")
     start = (matched[1].decode(), matched[2].decode("latin-1"))
-    return Message(start, fields, _body(stream, fields, default=b""))
+    body, trailers = _body(stream, fields, default=b"")
+    return Message(start, fields, body, trailers=trailers)
 
 
 def read_response(stream: BinaryIO, method: str = "GET") -> Message | None:
@@ -63,7 +66,8 @@ def read_response(stream: BinaryIO, method: str = "GET") -> Message | None:
         if method == "HEAD" or status in (101, 204, 304):
             return Message(status, fields, b"")
         framed = any(name.lower() in ("content-length", "transfer-encoding") for name, _ in fields)
-        return Message(status, fields, _body(stream, fields, default=None), until_close=not framed)
+        body, trailers = _body(stream, fields, default=None)
+        return Message(status, fields, body, until_close=not framed, trailers=trailers)
     return None
 
 
@@ -95,8 +99,10 @@ def _fields(stream: BinaryIO) -> tuple[tuple[str, str], ...]:
     return tuple(fields)
 
 
-def _body(stream: BinaryIO, fields: tuple[tuple[str, str], ...], *, default: bytes | None) -> bytes:
-    """Decodes the body; without framing it is `default`, or everything where that is None."""
+def _body(
+    stream: BinaryIO, fields: tuple[tuple[str, str], ...], *, default: bytes | None
+) -> tuple[bytes, tuple[str, ...]]:
+    """The body, decoded, and its trailers; without framing `default`, or everything where that is None."""
     lengths = [value for name, value in fields if name.lower() == "content-length"]
     codings = [value for name, value in fields if name.lower() == "transfer-encoding"]
     if len(lengths) + len(codings) > 1:
@@ -108,11 +114,11 @@ def _body(stream: BinaryIO, fields: tuple[tuple[str, str], ...], *, default: byt
     if lengths:
         if not lengths[0].isascii() or not lengths[0].isdigit() or len(lengths[0]) > 18:
             raise Malformed(f"length {lengths}")
-        return _exactly(stream, int(lengths[0]))
-    return stream.read() if default is None else default
+        return _exactly(stream, int(lengths[0])), ()
+    return (stream.read() if default is None else default), ()
 
 
-def _chunks(stream: BinaryIO) -> bytes:
+def _chunks(stream: BinaryIO) -> tuple[bytes, tuple[str, ...]]:
     body = b""
     while True:
         line = _line(stream)
@@ -120,8 +126,7 @@ def _chunks(stream: BinaryIO) -> bytes:
             raise Truncated("before a chunk")
         size = int(_match(_CHUNK_SIZE, line)[0], 16)
         if size == 0:
-            _fields(stream)
-            return body
+            return body, tuple(name.lower() for name, _ in _fields(stream))
         body += _exactly(stream, size)
         if _exactly(stream, 2) != b"\r\n":
             raise Malformed("no line end behind a chunk")

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.integration.hostile.cases import CLASSES, Case
+from tests.integration.hostile import cases as named
+from tests.integration.hostile import more_cases
+from tests.integration.hostile.cases import Case
 from tests.integration.hostile.conftest import Stage
 from tests.integration.hostile.conversation import assert_unharmed, converse
+
+CLASSES = {**named.CLASSES, **more_cases.CLASSES}
 
 
 @pytest.mark.parametrize("cases", CLASSES.values(), ids=CLASSES.keys())
@@ -31,7 +35,7 @@ def judge(stage: Stage, case: Case, step: int) -> str | None:
     problems = []
     if len(answers.statuses) != 1 or answers.statuses[0] not in case.statuses:
         problems.append(f"answered {answers.statuses}, wanted one of {sorted(case.statuses)}")
-    if not answers.closed:
+    if case.closes and not answers.closed:
         problems.append("left open")
     if sent := stage.upstream.requests[before:]:
         problems.append(f"sent upstream: {sent}")
