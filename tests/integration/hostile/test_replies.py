@@ -1,0 +1,61 @@
+"""Whatever an upstream sends: a gateway error, a visibly broken answer, or the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.integration.hostile.conftest import Stage
+from tests.integration.hostile.conversation import Answers, assert_unharmed, converse
+from tests.integration.hostile.replies import CLASSES, Outcome
+from tests.integration.hostile.strict import Message
+from tests.integration.hostile.upstream import Reply, echo
+
+
+@pytest.mark.parametrize("outcomes", CLASSES.values(), ids=CLASSES.keys())
+def test_replies_have_the_outcome_that_they_deserve(stage: Stage, outcomes: Sequence[Outcome]) -> None:
+    wrong = [fault for outcome in outcomes if (fault := judge(stage, outcome))]
+    assert wrong == []
+
+
+def judge(stage: Stage, outcome: Outcome) -> str | None:
+    def script(request: Message) -> Reply:
+        return outcome.reply if request.start == (outcome.method, "/bad") else echo(request)
+
+    stage.upstream.script = script
+    data = f"{outcome.method} /bad HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    answers = converse(stage.port, [data], expect=1, methods=[outcome.method])
+    assert_unharmed(stage.port, stage.upstream)
+    problem = problem_of(outcome, answers)
+    return f"{outcome.reply.data[:120]!r} ({outcome.reply.then}): {problem}" if problem else None
+
+
+def problem_of(outcome: Outcome, answers: Answers) -> str | None:
+    is_gateway_error = answers.statuses in ([502], [503])
+    if is_gateway_error:
+        return None if outcome.is_ != "answered" else f"answered {answers.statuses}"
+    if outcome.is_ == "refused":
+        return f"answered {answers.statuses}"
+    if outcome.is_ == "cut":
+        return None if answers.truncated and not answers.messages else f"whole: {answers}"
+    if [(m.start, m.body) for m in answers.messages] != [(outcome.status, outcome.body)]:
+        return f"answered {answers}"
+    (message,) = answers.messages
+    if message.trailers != outcome.trailers:
+        return f"has trailers {message.trailers}"
+    found = [name for name in outcome.lacks if message.values(name)]
+    return f"has {found}" if found else None
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE", "GET"])
+@pytest.mark.parametrize("kept", [False, True], ids=["fresh connection", "kept connection"])
+def test_only_what_may_be_repeated_goes_out_again(stage: Stage, method: str, kept: bool) -> None:
+    """An upstream that closes without an answer has perhaps done what it was asked (RFC 9110 9.2.2)."""
+    outcome = Outcome(CLASSES["heads of responses"][-1].reply, method=method)
+    if kept:
+        assert_unharmed(stage.port, stage.upstream)
+    assert judge(stage, outcome) is None
+    sent = [request for request in stage.upstream.requests if request.start == (method, "/bad")]
+    repeatable = method in ("PUT", "DELETE", "GET")
+    assert len(sent) == 1 or (repeatable and len(sent) == 2)
