@@ -33,7 +33,7 @@ def _refused(*replies: bytes) -> list[Outcome]:
 
 
 def _cut(*replies: bytes) -> list[Outcome]:
-    return [Outcome(Reply(data, then), "cut") for data in replies for then in ("close", "reset")]  # type: ignore[arg-type]
+    return [Outcome(Reply(data, then), "cut") for data in replies for then in ("close", "reset")]
 
 
 def _answered(data: bytes, status: int = 200, body: bytes = b"ok", **more: object) -> Outcome:
