@@ -75,7 +75,7 @@ def connection_manager(
 
 
 def _path_rules(made: http_connection_manager_pb2.HttpConnectionManager, kind: Normalization) -> None:
-    """What is done to paths before routes and policies see them; upstreams get the outcome (features S-17)."""
+    """What is done to paths before routes and policies see them; upstreams get the outcome."""
     merges = kind in (Normalization.MERGE_SLASHES, Normalization.DECODE_AND_MERGE_SLASHES)
     decodes = kind is Normalization.DECODE_AND_MERGE_SLASHES
     made.normalize_path.value = kind is not Normalization.NONE
