@@ -226,7 +226,7 @@ def test_a_malformed_request_ends_its_stream_alone(
         client.request(3, "/")
         assert client.answer(1).reset == Code.PROTOCOL_ERROR
         assert client.answer(3).status == 200
-    assert logged(log, 2)[0] == "0 DPE http2.violation.of.messaging.rule"
+    assert logged(log, 2)[0] == "0 DPE http2.invalid.header.field"
 
 
 def test_a_malformed_request_ends_the_connection_where_asked(simple: Simple, origin: MakeOrigin) -> None:

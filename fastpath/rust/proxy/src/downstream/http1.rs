@@ -147,7 +147,7 @@ impl Engine {
                         Ok(Some(used)) => at += used,
                         Ok(None) => return at,
                         Err(error) => {
-                            self.refuse(token, down, error);
+                            self.refuse(token, down, unless_preface(error, rest));
                             return data.len();
                         }
                     }
@@ -377,5 +377,15 @@ impl Engine {
         }
         self.buffers = Some(buffers);
         fate
+    }
+}
+
+/// HTTP/2's preface is no request in a version that is not spoken: it is no HTTP/1 at all.
+fn unless_preface(error: DecodeError, data: &[u8]) -> DecodeError {
+    match error {
+        DecodeError::UnsupportedVersion if data.starts_with(b"PRI * HTTP/2.0\r\n") => {
+            DecodeError::InvalidVersion { at: "PRI * ".len() }
+        }
+        error => error,
     }
 }

@@ -28,7 +28,10 @@ impl Engine {
         let status = exchange.outcome.status;
         let elapsed = exchange.elapsed_ms(self.clock.instant());
         let stats = &exchange.chain.stats;
-        stats.rq_completed.inc();
+        // Those that got an answer, as Envoy counts them.
+        if status != 0 {
+            stats.rq_completed.inc();
+        }
         stats.rq_active.sub(1);
         if exchange.tunnel == super::Tunnel::Open {
             stats.cx_upgrades_active.sub(1);

@@ -215,7 +215,17 @@ impl StreamFault {
     #[must_use]
     pub const fn details(self) -> &'static str {
         match self {
-            Self::InvalidFieldName | Self::InvalidFieldValue => "http2.invalid.header.field",
+            Self::InvalidFieldName
+            | Self::InvalidFieldValue
+            | Self::ConnectionSpecificField
+            | Self::InvalidTe
+            | Self::InvalidPseudoField
+            | Self::InvalidMethod
+            | Self::InvalidScheme
+            | Self::InvalidPath
+            | Self::InvalidAuthority
+            | Self::InvalidStatus
+            | Self::InvalidContentLength => "http2.invalid.header.field",
             Self::HeadTooLarge => "http2.headers_too_large",
             _ if self.is_malformed() => "http2.violation.of.messaging.rule",
             _ => "http2.stream_error",

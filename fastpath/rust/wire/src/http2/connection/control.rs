@@ -82,9 +82,6 @@ impl Connection {
         }
         let code = ErrorCode(u32::from_be_bytes(code));
         self.counters.rx_reset += 1;
-        if code == ErrorCode::REFUSED_STREAM {
-            self.counters.stream_refused_errors += 1;
-        }
         self.premature_end()?;
         Ok(Some(Event::Reset { stream: frame.stream, code, by: ResetBy::Peer }))
     }
