@@ -24,6 +24,8 @@ class Host(NamedTuple):
     region: str
     zone: str
     sub_zone: str
+    flags: tuple[str, ...]
+    """What is wrong with it, in Envoy's words and order."""
 
 
 class ClusterView(NamedTuple):
@@ -45,7 +47,7 @@ def clusters(view: View) -> Iterator[ClusterView]:
         yield ClusterView(
             name,
             static=bool(entry and entry.static),
-            hosts=tuple(_hosts(_assignment(view, resource, message))),
+            hosts=tuple(_hosts(view, message, _assignment(view, resource, message))),
             max_connections=_limit(limits, "max_connections", 1024),
             max_pending=_limit(limits, "max_pending_requests", 1024),
             max_requests=_limit(limits, "max_requests", 1024),
@@ -124,7 +126,7 @@ def _assignment(view: View, resource: Compiled, message: Any) -> Any:
     return message.load_assignment
 
 
-def _hosts(assignment: Any) -> Iterator[Host]:
+def _hosts(view: View, cluster: Any, assignment: Any) -> Iterator[Host]:
     for group in assignment.endpoints:
         locality = group.locality
         for endpoint in group.lb_endpoints:
@@ -132,12 +134,16 @@ def _hosts(assignment: Any) -> Iterator[Host]:
             where = (address.pipe.path, 0)
             if address.HasField("socket_address"):
                 where = (address.socket_address.address, address.socket_address.port_value)
+            health = (
+                endpoint.DESCRIPTOR.fields_by_name["health_status"]
+                .enum_type.values_by_number[endpoint.health_status]
+                .name
+            )
             yield Host(
                 *where,
                 hostname=endpoint.endpoint.hostname,
-                health=endpoint.DESCRIPTOR.fields_by_name["health_status"]
-                .enum_type.values_by_number[endpoint.health_status]
-                .name,
+                health=health,
+                flags=tuple(_flags(view, cluster, endpoint.endpoint, _joined(*where), health)),
                 weight=endpoint.load_balancing_weight.value or 1,
                 priority=group.priority,
                 region=locality.region,
@@ -146,10 +152,27 @@ def _hosts(assignment: Any) -> Iterator[Host]:
             )
 
 
+def _flags(view: View, cluster: Any, endpoint: Any, place: str, health: str) -> Iterator[str]:
+    fleet = view.agent.fleet
+    checked = bool(cluster.health_checks) and not endpoint.health_check_config.disable_active_health_check
+    verdict = fleet.verdicts.get(cluster.name, {}).get(place, "unchecked") if checked else "passed"
+    flags = {
+        "failed_active_hc": verdict in ("failed", "timed_out", "unchecked"),
+        "failed_outlier_check": fleet.is_ejected(cluster.name, place),
+        "failed_eds_health": health in ("UNHEALTHY", "TIMEOUT"),
+        "degraded_active_hc": verdict == "degraded",
+        "degraded_eds_health": health == "DEGRADED",
+        "pending_active_hc": verdict == "unchecked"
+        and cluster.common_lb_config.ignore_new_hosts_until_first_hc,
+        "active_hc_timeout": verdict == "timed_out",
+        "eds_status_draining": health == "DRAINING",
+    }
+    return (flag for flag, is_set in flags.items() if is_set)
+
+
 def _host_lines(host: Host) -> Iterator[str]:
-    healthy = host.health in ("UNKNOWN", "HEALTHY")
     yield f"hostname::{host.hostname}"
-    yield f"health_flags::{'healthy' if healthy else '/failed_eds_health'}"
+    yield f"health_flags::{''.join(f'/{flag}' for flag in host.flags) or 'healthy'}"
     yield f"weight::{host.weight}"
     yield f"region::{host.region}"
     yield f"zone::{host.zone}"
@@ -160,7 +183,10 @@ def _host_lines(host: Host) -> Iterator[str]:
 def _host_json(host: Host) -> dict[str, Any]:
     return {
         "address": _socket_address(host.address, host.port),
-        "health_status": {"eds_health_status": "HEALTHY" if host.health == "UNKNOWN" else host.health},
+        "health_status": {
+            **{_STATUS_FIELDS[flag]: True for flag in host.flags if flag in _STATUS_FIELDS},
+            "eds_health_status": "HEALTHY" if host.health == "UNKNOWN" else host.health,
+        },
         "weight": host.weight,
         "hostname": host.hostname,
         "priority": host.priority,
@@ -188,3 +214,13 @@ def _limit(thresholds: Any, field: str, default: int) -> int:
     if thresholds is None or not thresholds.HasField(field):
         return default
     return int(getattr(thresholds, field).value)
+
+
+_STATUS_FIELDS = {
+    "failed_active_hc": "failed_active_health_check",
+    "failed_outlier_check": "failed_outlier_check",
+    "degraded_active_hc": "failed_active_degraded_check",
+    "pending_active_hc": "pending_active_hc",
+    "active_hc_timeout": "active_hc_timeout",
+}
+"""Fields of envoy.admin.v3.HostHealthStatus that are flags."""

@@ -35,6 +35,9 @@ class Fleet:
     applied: dict[int, int] = field(default_factory=dict)
     """Version that each worker has told to be in force."""
     rejected: int = 0
+    verdicts: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What health checks have found, by cluster and address."""
+    _ejected: dict[tuple[str, str], set[int]] = field(default_factory=dict)
 
     @property
     def serving(self) -> bool:
@@ -44,6 +47,10 @@ class Fleet:
     def has_applied(self, version: int) -> bool:
         """Whether every worker has this version, or a later one, in force."""
         return self.serving and all(self.applied.get(w.slot, 0) >= version for w in self.workers)
+
+    def is_ejected(self, cluster: str, address: str) -> bool:
+        """Whether outlier detection has taken the endpoint out, in any worker."""
+        return bool(self._ejected.get((cluster, address)))
 
     @property
     def restarts(self) -> int:
@@ -79,5 +86,16 @@ class Fleet:
                 # The agent compiles with the same code, so this is a fault of ours.
                 self.rejected += 1
                 log.error("worker_refused_update", **{k: v for k, v in header.items() if k != "type"})
+            case "health":
+                known = self.verdicts.setdefault(header["cluster"], {})
+                known.update(header["verdicts"])
+                for address in [address for address, verdict in known.items() if verdict == "gone"]:
+                    del known[address]
+            case "ejected":
+                slots = self._ejected.setdefault((header["cluster"], header["address"]), set())
+                if header["ejected"]:
+                    slots.add(header["slot"])
+                else:
+                    slots.discard(header["slot"])
             case _:
                 pass

@@ -17,6 +17,7 @@ from meshloom.meshproxy.arbiter import child
 from meshloom.meshproxy.arbiter.configuration import Blob, Configuration
 from meshloom.meshproxy.arbiter.generations import Generations
 from meshloom.meshproxy.arbiter.handover import HandoverFailed
+from meshloom.meshproxy.arbiter.health import Health, concerns
 from meshloom.meshproxy.arbiter.listeners import Endpoint, Listeners
 from meshloom.meshproxy.arbiter.loop import Loop
 from meshloom.meshproxy.arbiter.plan import (
@@ -77,6 +78,7 @@ class Arbiter:
         self._loop = Loop(self._on_signals)
         self._lines = Switchboard(self._loop, self._on_message)
         self._generations = Generations(options, self._loop, self._listeners, self._give_way)
+        self._health = Health()
         self._worker_settings: dict[str, Any] = {}
         # Keys of TLS session tickets come from it: the same for all workers, and gone with us.
         self._ticket_secret = os.urandom(32).hex()
@@ -169,6 +171,8 @@ class Arbiter:
         self._put(slot, Booting(pid, now, failures))
         for update in self._configuration.updates:
             self._lines.send(slot, {"type": "update", "version": update.version, "listen": []}, [update.fd])
+        for fact in self._health.for_worker(slot):
+            self._lines.send(slot, fact)
 
     def _start_agent(self, now: float) -> None:
         mine, theirs = channel_pair()
@@ -188,6 +192,8 @@ class Arbiter:
         self._lines.send(AGENT, header, [*self._regions.fds, *(blob.fd for blob in known)])
         self._tell_agent_of_workers()
         self._tell_agent_of_listeners([])
+        for fact in self._health.for_agent():
+            self._lines.send(AGENT, fact)
 
     def _reap(self) -> None:
         now = time.monotonic()
@@ -210,6 +216,8 @@ class Arbiter:
         vacant = vacate(was, status, now, self._program.timing)
         if place != AGENT:
             self._restarts[place] += 1
+            for fact in self._health.worker_ended(place):
+                self._lines.send(AGENT, fact)
         if isinstance(self._state.phase, Run):
             log.warning(
                 "child_ended", child=_name(place), status=status, retry_in_s=round(vacant.retry_at - now, 3)
@@ -237,6 +245,10 @@ class Arbiter:
             self._put(slot, Serving(there.pid, now, now, there.failures))
             if all(isinstance(place, Serving) for place in self._state.workers):
                 self._generations.relieve_predecessor()
+        if self._health.hear(slot, message.header):
+            for other in range(len(self._state.workers)):
+                if concerns(other, slot, message):
+                    self._lines.send(other, message.header)
         self._lines.send(AGENT, {**message.header, "slot": slot})
 
     def _on_agent(self, message: Message) -> None:

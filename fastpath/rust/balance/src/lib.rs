@@ -9,6 +9,7 @@
 //! | [`Balancer`] | which endpoint: priority, panic, locality, then round robin, least request or random |
 //! | [`SubsetBalancer`] | the same among the endpoints that have the labels which a route asks for |
 //! | [`OutlierDetector`] | which endpoints leave the rotation for a while, from the outcomes of requests |
+//! | [`CheckRecord`], [`CheckPauses`] | what active health checks make of an endpoint, and when the next one is due |
 //! | [`Breakers`] | whether a connection, a request or a retry may be started |
 //! | [`RetryPolicy`], [`Backoff`] | whether a failed attempt is repeated, and how long to wait before it |
 //!
@@ -24,6 +25,7 @@ mod balancer;
 mod breaker;
 mod edf;
 mod endpoint;
+mod health;
 mod host_set;
 mod level;
 mod outlier;
@@ -37,6 +39,7 @@ pub use backoff::Backoff;
 pub use balancer::{Balancer, BalancerSettings, Policy};
 pub use breaker::{Breakers, Overflow, Resource, RetryBudget, Thresholds};
 pub use endpoint::{EndpointIndex, EndpointView, Health, LocalityView, Verdict};
+pub use health::{Change, CheckPauses, CheckRecord, CheckRules, Finding, upto};
 pub use outlier::{
     Detector, Ejection, FailurePercentage, Outcome, OutlierDetector, OutlierSettings, Rule, SuccessRate,
     Swept,

@@ -181,6 +181,16 @@ impl OutlierDetector {
         self.hosts.get(endpoint.get()).is_some_and(|host| host.ejected_at.is_some())
     }
 
+    /// Lets an endpoint back in before its time. False if it was not out.
+    pub fn readmit(&mut self, endpoint: EndpointIndex) -> bool {
+        let Some(host) = self.hosts.get_mut(endpoint.get()) else { return false };
+        if host.ejected_at.take().is_none() {
+            return false;
+        }
+        self.ejected -= 1;
+        true
+    }
+
     /// How many endpoints are out: the gauge `ejections_active`.
     #[must_use]
     pub fn ejected(&self) -> usize {

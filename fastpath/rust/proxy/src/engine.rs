@@ -14,6 +14,7 @@ use meshloom_wire::http1::Headers;
 use crate::codec::Outbox;
 use crate::downstream::Downstream;
 use crate::exchange::Exchange;
+use crate::health::{Check, HealthReport};
 use crate::listener::{Destinations, Drains, ListenSocket, ListenerRuntime, Spare};
 use crate::log::LogSinks;
 use crate::overload::Overload;
@@ -66,6 +67,10 @@ pub(crate) struct Engine {
     pub(crate) inspectors: InspectorStats,
     pub(crate) manager: ManagerStats,
     pub(crate) clusters: Clusters,
+    /// Health checks that this worker makes.
+    pub(crate) checks: Slab<Box<Check>>,
+    /// What the arbiter is to be told of endpoints.
+    pub(crate) reports: VecDeque<HealthReport>,
     pub(crate) tls: TlsCache,
     /// Connections that have something to do although no event will come.
     pub(crate) run_queue: VecDeque<Token>,
@@ -127,6 +132,8 @@ impl Engine {
             inspectors: InspectorStats::register(&mut telemetry, ""),
             manager: ManagerStats::register(&mut telemetry, ""),
             clusters: Clusters::default(),
+            checks: Slab::new(Kind::Check),
+            reports: VecDeque::new(),
             tls: TlsCache::default(),
             run_queue: VecDeque::new(),
             telemetry,
@@ -170,6 +177,7 @@ impl Engine {
             Kind::Listener => self.accept_event(ready.token),
             Kind::Downstream => self.downstream_event(ready.token, Some(ready)),
             Kind::Upstream => self.upstream_event(ready.token, Some(ready)),
+            Kind::Check => self.check_event(ready.token, ready),
             Kind::Exchange | Kind::Control | Kind::Signal => {}
         }
     }
@@ -218,6 +226,11 @@ impl Engine {
                         self.exchange_timer(token);
                     }
                 }
+                Kind::Check => {
+                    if let Some(token) = self.checks.fired(key, at) {
+                        self.check_timer(token);
+                    }
+                }
                 Kind::Listener | Kind::Control | Kind::Signal => {}
             }
         }
@@ -229,6 +242,10 @@ impl Engine {
         let millis = self.clock.millis();
         for cluster in self.clusters.iter_mut() {
             cluster.clean(millis);
+            for (address, ejected) in cluster.ejections.drain(..) {
+                let (cluster, address) = (cluster.spec.name.as_str().to_owned(), address.into());
+                self.reports.push_back(HealthReport::Ejected { cluster, address, ejected });
+            }
             if cluster.next_sweep().is_some_and(|at| at <= now) {
                 cluster.sweep(now, &mut self.rng);
             }
@@ -241,6 +258,12 @@ impl Engine {
         self.server.access_log_dropped.add(self.logs.take_dropped());
         self.server.connections.set(self.downs.len() as u64);
         self.telemetry.repair();
+    }
+
+    /// Whether every cluster takes requests.
+    pub(crate) fn is_warm(&mut self) -> bool {
+        let now = self.now();
+        self.clusters.are_warm(now)
     }
 
     /// The next number of a connection, for logs.

@@ -21,6 +21,7 @@ mod diag;
 mod downstream;
 mod engine;
 mod exchange;
+mod health;
 mod listener;
 mod log;
 mod message;

@@ -14,6 +14,7 @@ use meshloom_shm::{Limits, Region, Telemetry, layout};
 use crate::control::{Channel, ChannelError, Command, Inbound, ListenerFd, Report, Settings, read_payload};
 use crate::diag;
 use crate::engine::Engine;
+use crate::health::HealthReport;
 use crate::listener::{ListenSocket, ListenerRuntime, socket_address};
 use crate::overload::Overload;
 use crate::reactor::{Kind, Millis, Ready, Token};
@@ -76,7 +77,6 @@ pub fn run(settings: &Settings, mut adopt: impl FnMut(i32) -> OwnedFd) -> Exit {
             }
         }
     }
-    worker.report(&Report::Ready { slot: settings.slot });
     match worker.serve() {
         Ok(()) => {
             worker.report(&Report::Drained { slot: settings.slot });
@@ -99,6 +99,8 @@ struct Worker {
     sockets: HashMap<Address, Token>,
     drain_time: Duration,
     drain_until: Millis,
+    /// It takes connections.
+    began: bool,
 }
 
 const CONTROL: Token = Token { kind: Kind::Control, index: 0, generation: 0 };
@@ -139,6 +141,7 @@ impl Worker {
             sockets: HashMap::new(),
             drain_time: Duration::from_secs(settings.drain_time_s),
             drain_until: Millis::NEVER,
+            began: false,
         };
         for listener in &settings.listeners {
             if let Some(fd) = listener.fd {
@@ -172,6 +175,7 @@ impl Worker {
     /// Turns the loop until the drain is over.
     fn serve(&mut self) -> Result<(), WorkerError> {
         let mut events: Vec<Ready> = Vec::with_capacity(256);
+        self.begin_when_warm();
         while !self.is_drained() {
             self.engine.wait(self.drain_until, &mut events)?;
             self.engine.telemetry.beat();
@@ -183,8 +187,41 @@ impl Worker {
                 }
             }
             self.engine.finish_turn();
+            self.begin_when_warm();
+            self.tell_health();
         }
         Ok(())
+    }
+
+    /// Connections are taken once the clusters of the start have been checked, or have had their time.
+    fn begin_when_warm(&mut self) {
+        if !self.began && self.engine.is_warm() {
+            self.began = true;
+            self.assign_sockets();
+            self.report(&Report::Ready { slot: self.slot });
+        }
+    }
+
+    /// Tells what is new of endpoints; what the arbiter cannot take now waits for the next turn.
+    fn tell_health(&mut self) {
+        let Some(channel) = &self.channel else {
+            self.engine.reports.clear();
+            return;
+        };
+        let slot = self.slot;
+        while let Some(next) = self.engine.reports.front() {
+            let report = match next {
+                HealthReport::Verdicts { cluster, verdicts } => Report::Health { slot, cluster, verdicts },
+                HealthReport::Used { cluster } => Report::Used { slot, cluster },
+                HealthReport::Ejected { cluster, address, ejected } => {
+                    Report::Ejected { slot, cluster, address, ejected: *ejected }
+                }
+            };
+            if channel.send(&report).is_err() {
+                return;
+            }
+            self.engine.reports.pop_front();
+        }
     }
 
     fn is_drained(&self) -> bool {
@@ -232,6 +269,12 @@ impl Worker {
             Command::DrainListeners => self.engine.draining = true,
             Command::LogLevel { level } => diag::set_level(&level),
             Command::ReopenLogs => self.engine.logs.reopen(),
+            Command::Health { cluster, verdicts } => self.engine.hear_verdicts(&cluster, &verdicts),
+            Command::Used { cluster } => self.engine.hear_used(&cluster),
+            Command::Ejected { cluster, address, ejected: true } => {
+                self.engine.hear_ejected(&cluster, &address);
+            }
+            Command::Ejected { ejected: false, .. } => {}
         }
         Ok(())
     }
@@ -295,7 +338,7 @@ impl Worker {
 
     /// Gives each listener its sockets; those that nobody wants any more are closed.
     fn assign_sockets(&mut self) {
-        if self.drain_until != Millis::NEVER {
+        if self.drain_until != Millis::NEVER || !self.began {
             return;
         }
         let mut wanted: HashMap<Address, Rc<ListenerRuntime>> = HashMap::new();
@@ -350,6 +393,7 @@ impl Engine {
         };
         let gone = self.clusters.update(snapshot, &mut contexts, &mut cx);
         self.close_hosts(&gone);
+        self.update_checks();
         self.update_listeners(snapshot, &mut contexts);
         self.tls = contexts.into_cache();
         self.drain_http2();

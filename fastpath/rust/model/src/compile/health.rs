@@ -35,9 +35,6 @@ pub(super) fn health_check(
     if values.len() > 1 {
         return Err(at.refuse("give one health check at most"));
     }
-    if !values.is_empty() {
-        return Err(at.refuse("active health checks are not made yet"));
-    }
     values.pop().map(|value| one(value, &at.item(0), cx).map(Arc::new)).transpose()
 }
 
@@ -196,7 +193,7 @@ fn is_http2(value: i32, at: &At<'_>) -> Result<bool, Invalid> {
     use kinds::CodecClientType;
     match choice(value, at)? {
         CodecClientType::Http1 => Ok(false),
-        CodecClientType::Http2 => Err(at.refuse("give HTTP1; health checks over HTTP/2 are gRPC's")),
+        CodecClientType::Http2 => Ok(true),
         CodecClientType::Http3 => Err(at.refuse("HTTP/3 is not spoken")),
     }
 }

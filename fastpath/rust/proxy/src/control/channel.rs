@@ -13,6 +13,7 @@ use rustix::net::{
 use serde::{Deserialize, Serialize};
 
 use super::ListenerFd;
+use crate::health::Verdicts;
 
 /// Longest header. The kernel cuts what is longer, and then the message is refused.
 const MAX_HEADER: usize = 256 * 1024;
@@ -43,6 +44,21 @@ pub(crate) enum Command {
     },
     /// Open the log files anew.
     ReopenLogs,
+    /// What health checks have found.
+    Health {
+        cluster: String,
+        verdicts: Verdicts,
+    },
+    /// A cluster carries traffic.
+    Used {
+        cluster: String,
+    },
+    /// Another worker has taken an endpoint out of its rotation, or put it back.
+    Ejected {
+        cluster: String,
+        address: String,
+        ejected: bool,
+    },
 }
 
 /// What the worker says.
@@ -53,6 +69,9 @@ pub(crate) enum Report<'a> {
     Applied { slot: u32, version: u64 },
     Rejected { slot: u32, version: u64, path: &'a str, reason: &'a str },
     Drained { slot: u32 },
+    Health { slot: u32, cluster: &'a str, verdicts: &'a Verdicts },
+    Used { slot: u32, cluster: &'a str },
+    Ejected { slot: u32, cluster: &'a str, address: &'a str, ejected: bool },
 }
 
 /// One message with its descriptors.

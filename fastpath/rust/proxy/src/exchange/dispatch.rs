@@ -44,7 +44,8 @@ impl Engine {
         let priority = exchange.priority();
         let Some(id) = exchange.cluster else { return Err(Failure::Internal("no cluster")) };
         let policy = exchange.forward().and_then(|forward| forward.retry.clone());
-        let Some(cluster) = self.clusters.get_mut(id) else {
+        let now = self.now();
+        let Some(cluster) = self.clusters.get_warm(id, now) else {
             return Err(Failure::ClusterNotFound { status: 503 });
         };
         let (avoid, choices) =

@@ -10,6 +10,8 @@ pub(crate) enum Kind {
     Exchange,
     Control,
     Signal,
+    /// The health checks of one endpoint.
+    Check,
 }
 
 /// Names one tenant of one slot. A slot's generation grows when its tenant leaves, so an event or a timer that was
@@ -38,6 +40,7 @@ impl Token {
             Kind::Control => 3,
             Kind::Signal => 4,
             Kind::Exchange => 5,
+            Kind::Check => 6,
         };
         kind << 56 | u64::from(self.generation) << 32 | u64::from(self.index)
     }
@@ -50,6 +53,7 @@ impl Token {
             3 => Kind::Control,
             4 => Kind::Signal,
             5 => Kind::Exchange,
+            6 => Kind::Check,
             _ => return None,
         };
         let generation = u32::try_from((raw >> 32) & u64::from(GENERATION_MASK)).ok()?;

@@ -41,7 +41,8 @@ impl Engine {
             return Fate::Close(CloseReason::Internal);
         };
         session.attempts += 1;
-        let Some(cluster) = session.cluster.and_then(|id| self.clusters.get_mut(id)) else {
+        let now = self.now();
+        let Some(cluster) = session.cluster.and_then(|id| self.clusters.get_warm(id, now)) else {
             session.chain.stats.cx_no_route.inc();
             session.flags.set(ResponseFlag::NoClusterFound);
             return Fate::Close(CloseReason::Local);

@@ -10,7 +10,7 @@ mod tls;
 pub(crate) use istio::IstioMetrics;
 pub(crate) use peer::{LocalWorkload, PeerInfo, Peers};
 pub(crate) use stats::{
-    ClusterStats, DownstreamHttp2Stats, HttpStats, InspectorStats, LimitStats, ListenerStats, ManagerStats,
-    ProxyProtocolStats, ServerStats, StatusCounters, TcpStats, class_of,
+    ClusterStats, DownstreamHttp2Stats, HealthStats, HttpStats, InspectorStats, LimitStats, ListenerStats,
+    ManagerStats, ProxyProtocolStats, ServerStats, StatusCounters, TcpStats, class_of,
 };
 pub(crate) use tls::TlsStats;

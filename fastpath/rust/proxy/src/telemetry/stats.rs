@@ -449,6 +449,24 @@ impl ClusterStats {
 }
 
 stats! {
+    /// Of the health checks of one cluster.
+    HealthStats, "cluster.", "envoy_cluster_name";
+    counters {
+        attempt "health_check.attempt"
+        success "health_check.success"
+        failure "health_check.failure"
+        network_failure "health_check.network_failure"
+        verify_cluster "health_check.verify_cluster"
+    }
+    gauges {
+        healthy "health_check.healthy"
+        degraded "health_check.degraded"
+    }
+    histograms {}
+    classes {}
+}
+
+stats! {
     /// Of the worker itself.
     ServerStats, "server.", "worker";
     counters {

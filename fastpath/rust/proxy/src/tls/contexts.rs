@@ -60,6 +60,15 @@ impl<'s> TlsContexts<'s> {
         Some(self.cache.clients.get_or_make(spec, spec.common.secrets(), snapshot, make))
     }
 
+    /// The same for health checks, which may have labels of their own.
+    pub(crate) fn checker(&mut self, cluster: &Cluster, endpoint: &Endpoint) -> Option<Rc<ClientTls>> {
+        cluster.health.as_ref()?;
+        let UpstreamTransport::Tls(spec) = cluster.transport_for_check(endpoint).1 else { return None };
+        let snapshot = self.snapshot;
+        let make = || Rc::new(ClientTls::make(spec, snapshot));
+        Some(self.cache.clients.get_or_make(spec, spec.common.secrets(), snapshot, make))
+    }
+
     /// The context of a filter chain; `None` for plain chains, and while a secret is missing.
     pub(crate) fn server(&mut self, transport: &DownstreamTransport) -> Option<Rc<ServerTls>> {
         let DownstreamTransport::Tls(spec) = transport else { return None };

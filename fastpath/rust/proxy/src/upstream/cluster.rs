@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use meshloom_balance::{
     Breakers, Detector, Ejection, EndpointIndex, EndpointView, Health, OutlierDetector, Verdict,
@@ -20,7 +20,7 @@ use super::choose::{Chooser, Want, breakers, outlier_settings};
 use super::original::{self, Originals};
 use super::{Destination, Host};
 use crate::reactor::Millis;
-use crate::telemetry::{ClusterStats, StatusCounters, TlsStats};
+use crate::telemetry::{ClusterStats, HealthStats, StatusCounters, TlsStats};
 use crate::tls::TlsContexts;
 use crate::util::Rng;
 
@@ -41,7 +41,21 @@ pub(crate) struct Cluster {
     chooser: Chooser,
     outlier: Option<OutlierDetector>,
     originals: Option<Originals>,
+    /// `None` where nothing is checked.
+    pub(crate) health_stats: Option<HealthStats>,
+    /// Somebody has connected to it, here or in another worker.
+    pub(crate) used: bool,
+    /// Endpoints that outlier detection took out (true) or put back since they were last told.
+    pub(crate) ejections: Vec<(Box<str>, bool)>,
+    /// It takes requests: its endpoints have been checked once, or have had the time for it.
+    warm: bool,
+    warm_by: Millis,
 }
+
+/// The longest that a cluster waits for its first checks.
+const LONGEST_WARMING: Duration = Duration::from_secs(30);
+/// What first checks may take beside their own time.
+const WARMING_MARGIN: Duration = Duration::from_secs(1);
 
 impl Cluster {
     fn new(spec: Arc<Spec>, cx: &mut UpdateContext<'_>) -> Self {
@@ -60,7 +74,44 @@ impl Cluster {
             chooser,
             outlier: None,
             originals: None,
+            health_stats: None,
+            used: false,
+            ejections: Vec::new(),
+            warm: false,
+            warm_by: cx.millis,
         }
+    }
+
+    /// Whether it takes requests. Once it does, it goes on doing so.
+    pub(crate) fn is_warm(&mut self, now: Millis) -> bool {
+        self.warm = self.warm
+            || now >= self.warm_by
+            || self.hosts.iter().all(|host| host.verdict().is_some() || !host.is_checked());
+        self.warm
+    }
+
+    fn update_health(&mut self, cx: &mut UpdateContext<'_>) {
+        let Some(check) = &self.spec.health else {
+            self.health_stats = None;
+            self.hosts.iter().for_each(|host| host.known.set(None));
+            return;
+        };
+        if self.health_stats.is_none() {
+            self.health_stats = Some(HealthStats::register(cx.telemetry, self.spec.stat_name()));
+        }
+        if !self.warm && self.warm_by <= cx.millis {
+            let takes = check.pauses.initial_jitter + check.timeout + WARMING_MARGIN;
+            self.warm_by = cx.millis.after(takes.min(LONGEST_WARMING));
+        }
+    }
+
+    /// Gauges of health checks; the worker that makes these has them.
+    pub(crate) fn count_health(&self) {
+        let Some(stats) = &self.health_stats else { return };
+        let count =
+            |wanted: Verdict| self.hosts.iter().filter(|host| host.verdict() == Some(wanted)).count() as u64;
+        stats.healthy.set(count(Verdict::Passed) + count(Verdict::Degraded));
+        stats.degraded.set(count(Verdict::Degraded));
     }
 
     pub(crate) fn breakers(&mut self, priority: ResourcePriority) -> &mut Breakers {
@@ -146,10 +197,17 @@ impl Cluster {
             Ejection::Eject(_) => {
                 self.stats.ejections_enforced_total.inc();
                 self.stats.ejections_enforced(detector).inc();
-                self.chooser.set_ejected(index, true, rng);
+                self.set_ejected(index, true, rng);
             }
             Ejection::Tolerate(_) => {}
             Ejection::Overflow(_) => self.stats.ejections_overflow.inc(),
+        }
+    }
+
+    fn set_ejected(&mut self, index: EndpointIndex, ejected: bool, rng: &mut Rng) {
+        self.chooser.set_ejected(index, ejected, rng);
+        if let Some(host) = self.hosts.get(index.get()) {
+            self.ejections.push((host.place().text.clone(), ejected));
         }
     }
 
@@ -163,7 +221,7 @@ impl Cluster {
         let Some(outlier) = &mut self.outlier else { return };
         let swept = outlier.sweep(now, rng);
         for index in swept.back {
-            self.chooser.set_ejected(index, false, rng);
+            self.set_ejected(index, false, rng);
         }
         for (index, ejection) in swept.ejections {
             self.take_ejection(index, ejection, rng);
@@ -179,15 +237,52 @@ impl Cluster {
         }
     }
 
-    /// Takes what health checks say.
-    pub(crate) fn set_verdicts(
+    /// Takes what health checks say of an endpoint. True if it leaves now, because only its health had kept it.
+    pub(crate) fn take_verdict(
         &mut self,
-        verdicts: &[(EndpointIndex, Verdict)],
+        host: &Rc<Host>,
+        verdict: Verdict,
         now: Instant,
         rng: &mut Rng,
-    ) {
-        self.chooser.set_verdicts(verdicts, now, rng);
+    ) -> bool {
+        let index = EndpointIndex::new(host.index.get());
+        let passed = matches!(verdict, Verdict::Passed | Verdict::Degraded);
+        self.chooser.set_verdicts(&[(index, verdict)], now, rng);
+        let readmits = passed && self.spec.outlier.is_some_and(|outlier| outlier.uneject_on_passed_check);
+        if readmits && self.outlier.as_mut().is_some_and(|outlier| outlier.readmit(index)) {
+            self.set_ejected(index, false, rng);
+        }
+        let leaves = host.leaving.get() && !passed;
+        if leaves {
+            self.remove_host(host, rng);
+        }
         self.count_members();
+        leaves
+    }
+
+    /// Takes a host out that is no longer configured.
+    fn remove_host(&mut self, gone: &Rc<Host>, rng: &mut Rng) {
+        gone.removed.set(true);
+        let views = self.chooser.views();
+        let kept: Vec<(Rc<Host>, EndpointView)> = self
+            .hosts
+            .iter()
+            .zip(views)
+            .filter(|(host, _)| !Rc::ptr_eq(host, gone))
+            .map(|(host, view)| (Rc::clone(host), *view))
+            .collect();
+        if let (Some(outlier), Some(spec)) = (&self.outlier, &self.spec.outlier) {
+            let previous: Vec<_> =
+                kept.iter().map(|(host, _)| Some(EndpointIndex::new(host.index.get()))).collect();
+            self.outlier = Some(outlier.carry_over(outlier_settings(spec), previous.into_iter()));
+        }
+        self.hosts = kept.iter().map(|(host, _)| Rc::clone(host)).collect();
+        for (index, host) in (0..).zip(&self.hosts) {
+            host.index.set(index);
+        }
+        let views = kept.into_iter().map(|(_, view)| view).collect();
+        let endpoints = self.endpoints.clone();
+        self.rebalance(endpoints.as_deref(), views, rng);
     }
 
     /// Takes a changed configuration. Gives the hosts that are gone, or whose connections may not be used any more.
@@ -221,6 +316,7 @@ impl Cluster {
             let mut changed = false;
             for host in &self.hosts {
                 let new = contexts.client(spec, &host.endpoint());
+                host.check_tls.replace(contexts.checker(spec, &host.endpoint()));
                 let old = host.tls.replace(new.clone());
                 changed |= new.is_some_and(|new| !old.is_some_and(|old| Rc::ptr_eq(&old, &new)));
             }
@@ -281,37 +377,74 @@ impl Cluster {
                 None => Rc::new(Host::new(id, endpoint.address.clone(), Arc::new(endpoint.clone()))),
             };
             host.tls.replace(tls);
+            host.check_tls.replace(contexts.checker(&self.spec, endpoint));
             host.index.set(index);
-            self.hosts.push(host);
+            host.leaving.set(false);
             let known = known.and_then(|index| before.get(index.get()));
             let came = known.map_or(Some(cx.now), |view| view.since);
-            views.push(view(endpoint, endpoints.map(|all| &**all), came));
+            let verdict = self.verdict_of(&host);
+            self.hosts.push(host);
+            views.push(EndpointView { verdict, ..view(endpoint, endpoints.map(|all| &**all), came) });
         }
+        let gone = self.keep_healthy(old.rest(), &before, &mut views, &mut previous);
         self.outlier = self.spec.outlier.map(|spec| {
             let settings = outlier_settings(&spec);
             match self.outlier.take() {
                 Some(outlier) => outlier.carry_over(settings, previous.into_iter()),
-                None => OutlierDetector::new(settings, list.len(), cx.now),
+                None => OutlierDetector::new(settings, views.len(), cx.now),
             }
         });
-        self.rebalance(endpoints.map(|all| &**all), views, cx);
-        let gone = old.rest();
+        self.rebalance(endpoints.map(|all| &**all), views, cx.rng);
+        self.update_health(cx);
         gone.iter().for_each(|host| host.removed.set(true));
         gone
     }
 
-    fn rebalance(
+    /// What health checks say of an endpoint; before the first one, that it is not healthy.
+    fn verdict_of(&self, host: &Host) -> Verdict {
+        match (&self.spec.health, host.verdict()) {
+            (None, _) => Verdict::Passed,
+            (Some(_), _) if !host.is_checked() => Verdict::Passed,
+            (Some(_), Some(verdict)) => verdict,
+            (Some(_), None) if self.spec.health_effects.ignore_unchecked => Verdict::Pending,
+            (Some(_), None) => Verdict::Failed,
+        }
+    }
+
+    /// Of the hosts that are no longer configured, those stay that pass their checks: with Envoy, too, only both
+    /// together end an endpoint. Gives the others.
+    fn keep_healthy(
         &mut self,
-        endpoints: Option<&Endpoints>,
-        mut views: Vec<EndpointView>,
-        cx: &mut UpdateContext<'_>,
-    ) {
+        old: Vec<Rc<Host>>,
+        before: &[EndpointView],
+        views: &mut Vec<EndpointView>,
+        previous: &mut Vec<Option<EndpointIndex>>,
+    ) -> Vec<Rc<Host>> {
+        let effects = self.spec.health_effects;
+        let may_stay = self.spec.health.is_some() && !effects.remove_at_once;
+        let (stay, gone): (Vec<_>, Vec<_>) = old.into_iter().partition(|host| {
+            let passes = matches!(host.verdict(), Some(Verdict::Passed | Verdict::Degraded));
+            may_stay && host.is_checked() && passes
+        });
+        for host in stay {
+            let was = EndpointIndex::new(host.index.get());
+            let view = before.get(was.get()).copied().unwrap_or_default();
+            host.leaving.set(true);
+            host.index.set(u32::try_from(self.hosts.len()).unwrap_or(u32::MAX));
+            self.hosts.push(host);
+            views.push(view);
+            previous.push(Some(was));
+        }
+        gone
+    }
+
+    fn rebalance(&mut self, endpoints: Option<&Endpoints>, mut views: Vec<EndpointView>, rng: &mut Rng) {
         for (index, view) in (0..).map(EndpointIndex::new).zip(&mut views) {
             view.ejected = self.outlier.as_ref().is_some_and(|outlier| outlier.is_ejected(index));
         }
-        let list = endpoints.map(|endpoints| &*endpoints.all).unwrap_or_default();
-        let labels: Vec<_> = list.iter().map(|endpoint| &*endpoint.subset_labels).collect();
-        let chooser = Chooser::new(&self.spec, endpoints, views, &labels, cx.rng);
+        let members: Vec<Arc<Endpoint>> = self.hosts.iter().map(|host| host.endpoint()).collect();
+        let labels: Vec<_> = members.iter().map(|endpoint| &*endpoint.subset_labels).collect();
+        let chooser = Chooser::new(&self.spec, endpoints, views, &labels, rng);
         chooser.count_subsets(Some(&self.chooser), &self.stats);
         self.chooser = chooser;
         self.stats.membership_change.inc();
@@ -380,6 +513,17 @@ impl Clusters {
 
     pub(crate) fn get_mut(&mut self, id: ClusterId) -> Option<&mut Cluster> {
         self.slots.get_mut(id.position())?.as_mut()
+    }
+
+    /// A cluster that takes requests.
+    pub(crate) fn get_warm(&mut self, id: ClusterId, now: Millis) -> Option<&mut Cluster> {
+        let cluster = self.get_mut(id)?;
+        (cluster.spec.health.is_none() || cluster.is_warm(now)).then_some(cluster)
+    }
+
+    /// Whether all take requests.
+    pub(crate) fn are_warm(&mut self, now: Millis) -> bool {
+        self.iter_mut().all(|cluster| cluster.spec.health.is_none() || cluster.is_warm(now))
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Cluster> {

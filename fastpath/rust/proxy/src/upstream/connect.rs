@@ -12,6 +12,7 @@ use meshloom_wire::http1::Limits;
 use super::{Host, ResponseReader, Upstream, UpstreamFate, UpstreamState, bump};
 use crate::codec::Sender;
 use crate::engine::Engine;
+use crate::health::HealthReport;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::telemetry::TlsStats;
@@ -28,6 +29,10 @@ impl Engine {
         let Some(cluster) = self.clusters.get_mut(host.cluster) else {
             return Err(Failure::Internal("no cluster"));
         };
+        if cluster.spec.health.is_some() && !std::mem::replace(&mut cluster.used, true) {
+            let cluster = cluster.spec.name.as_str().to_owned();
+            self.reports.push_back(HealthReport::Used { cluster });
+        }
         let timeout = cluster.spec.connect_timeout;
         let limits = Limits::with_head(
             cluster.spec.http.max_response_headers_bytes,

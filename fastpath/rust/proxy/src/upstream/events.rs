@@ -251,6 +251,19 @@ impl Engine {
         }
     }
 
+    /// Ends every connection to a host, with whatever is on it.
+    pub(crate) fn break_connections(&mut self, host: &Rc<Host>) {
+        for token in self.ups.tokens() {
+            if let Some(upstream) = self.ups.take(token) {
+                if Rc::ptr_eq(&upstream.host, host) {
+                    self.settle_upstream(token, upstream, UpstreamFate::Fail(Failure::Terminated));
+                } else {
+                    self.ups.put_back(token, upstream);
+                }
+            }
+        }
+    }
+
     /// Closes the idle connections of hosts that are gone.
     pub(crate) fn close_hosts(&mut self, hosts: &[Rc<Host>]) {
         for host in hosts {

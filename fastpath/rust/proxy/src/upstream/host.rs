@@ -5,9 +5,11 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use meshloom_balance::Verdict;
 use meshloom_model::{Address, Endpoint};
 
 use super::ClusterId;
+use crate::health::Known;
 use crate::reactor::Token;
 use crate::tls::ClientTls;
 
@@ -28,6 +30,16 @@ pub(crate) struct Host {
     pub(crate) active: Cell<u32>,
     /// Connections, of any state.
     pub(crate) connections: Cell<u32>,
+    /// What health checks have found; `None` until the first one.
+    pub(crate) known: Cell<Option<Known>>,
+    /// Its checks, in the worker that makes them.
+    pub(crate) check: Cell<Option<Token>>,
+    /// How to speak TLS with it in checks.
+    pub(crate) check_tls: RefCell<Option<Rc<ClientTls>>>,
+    /// Ejected by the outlier detection of another worker.
+    pub(crate) ejected_elsewhere: Cell<bool>,
+    /// Removed, but it stays as long as it passes its checks.
+    pub(crate) leaving: Cell<bool>,
     /// No longer of the cluster: no connection goes back to the pool.
     pub(crate) removed: Cell<bool>,
     pool: RefCell<Pool>,
@@ -65,6 +77,11 @@ impl Host {
             index: Cell::new(0),
             active: Cell::new(0),
             connections: Cell::new(0),
+            known: Cell::new(None),
+            check: Cell::new(None),
+            check_tls: RefCell::new(None),
+            ejected_elsewhere: Cell::new(false),
+            leaving: Cell::new(false),
             removed: Cell::new(false),
             pool: RefCell::default(),
         }
@@ -73,6 +90,16 @@ impl Host {
     /// What the configuration says of it: health, weight and labels may change while its connections live on.
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
         Arc::clone(&self.endpoint.borrow())
+    }
+
+    /// What health checks say of it, if anything.
+    pub(crate) fn verdict(&self) -> Option<Verdict> {
+        self.known.get().and_then(Known::verdict)
+    }
+
+    /// Whether checks are to be made, where its cluster makes any.
+    pub(crate) fn is_checked(&self) -> bool {
+        !self.endpoint.borrow().check.as_ref().is_some_and(|check| check.disabled)
     }
 
     /// Where it is now. The address of a logical name may change while connections to the one before live on.
