@@ -9,6 +9,11 @@ from typing import Any
 Json = dict[str, Any]
 TYPE = "type.googleapis.com/"
 HCM = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+TCP_PROXY = TYPE + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy"
+TLS_INSPECTOR = "tls_inspector.v3.TlsInspector"
+HTTP_INSPECTOR = "http_inspector.v3.HttpInspector"
+PROXY_PROTOCOL = "proxy_protocol.v3.ProxyProtocol"
+ORIGINAL_DST = "original_dst.v3.OriginalDst"
 ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
 FAULT = TYPE + "envoy.extensions.filters.http.fault.v3.HTTPFault"
 FILE_LOG = TYPE + "envoy.extensions.access_loggers.file.v3.FileAccessLog"
@@ -52,6 +57,24 @@ def http_listener(name: str, virtual_hosts: Sequence[Mapping[str, Any]], **hcm: 
     }
     chain = {"filters": [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]}
     return {"name": name, "address": address(0), "filter_chains": [chain]}
+
+
+def tcp_proxy(name: str, to: str, **fields: Any) -> Json:
+    config = {"@type": TCP_PROXY, "stat_prefix": name, "cluster": to, **fields}
+    return {"name": "envoy.filters.network.tcp_proxy", "typed_config": config}
+
+
+def tcp_listener(name: str, to: str, **fields: Any) -> Json:
+    """A listener that passes all connections to one cluster; `fields` are those of the TCP proxy."""
+    chain = {"filters": [tcp_proxy(name, to, **fields)]}
+    return {"name": name, "address": address(0), "filter_chains": [chain]}
+
+
+def listener_filter(kind: str, disabled: Json | None = None, **fields: Any) -> Json:
+    """`kind` as in `tls_inspector.v3.TlsInspector`."""
+    config = {"@type": f"{TYPE}envoy.extensions.filters.listener.{kind}", **fields}
+    made: Json = {"name": f"envoy.filters.listener.{kind.partition('.')[0]}", "typed_config": config}
+    return made if disabled is None else {**made, "filter_disabled": disabled}
 
 
 def virtual_host(*routes: Mapping[str, Any], domains: Sequence[str] = ("*",), **fields: Any) -> Json:

@@ -13,7 +13,15 @@ from typing import Any
 
 from tests.integration.proxy.conftest import MakeOrigin, Start
 from tests.integration.proxy.test_connections import eventually
-from tests.support.bootstrap import TYPE, address, cluster, file_log, http_listener, route, virtual_host
+from tests.support.bootstrap import (
+    TYPE,
+    cluster,
+    file_log,
+    http_listener,
+    route,
+    tcp_listener,
+    virtual_host,
+)
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Received, answer
 from tests.support.proxies import Proxy
@@ -119,17 +127,6 @@ def test_the_access_log_says_what_happened(simple: Simple, origin: MakeOrigin, t
     proxy = simple(origin(named(b"fine")).port, hcm={"access_log": [file_log(log, text)]})
     fetch(proxy.port("l"), "POST", "/a?b", ("X-A", "v"), body=b"12345")
     assert eventually(lambda: log.exists() and log.read_text() == "POST /a?b 200 - 5 4 v\n")
-
-
-def tcp_listener(name: str, to: str, **fields: Any) -> dict[str, Any]:
-    config = {
-        "@type": TYPE + "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-        "stat_prefix": name,
-        "cluster": to,
-        **fields,
-    }
-    chain = {"filters": [{"name": "envoy.filters.network.tcp_proxy", "typed_config": config}]}
-    return {"name": name, "address": address(0), "filter_chains": [chain]}
 
 
 def test_tcp_passes_bytes_and_half_close(start: Start) -> None:
