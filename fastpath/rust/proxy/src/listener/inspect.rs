@@ -207,19 +207,17 @@ impl Inspection {
             Peek::Incomplete if rules.optional && !could_be_known(held, rules) => absent(rules, stats),
             Peek::Incomplete => Step::More(held.len() + 1),
             Peek::Absent => absent(rules, stats),
-            Peek::Malformed(version) | Peek::Header(Header { version, .. }, _)
-                if rules.optional && !known(version) =>
-            {
-                absent(rules, stats)
+            Peek::Malformed(version) | Peek::Header(Header { version, .. }, _) if !known(version) => {
+                if rules.optional {
+                    return absent(rules, stats);
+                }
+                stats.of(version).found.inc();
+                stats.of(version).disallowed.inc();
+                Step::Close
             }
             Peek::Malformed(version) => {
                 stats.of(version).error.inc();
                 stats.legacy_error.inc();
-                Step::Close
-            }
-            Peek::Header(Header { version, .. }, _) if !known(version) => {
-                stats.of(version).found.inc();
-                stats.of(version).disallowed.inc();
                 Step::Close
             }
             Peek::Header(header, taken) => {
