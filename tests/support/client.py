@@ -34,8 +34,8 @@ class Kept(io.BufferedReader):
 class Client:
     """One connection."""
 
-    def __init__(self, port: int, timeout: float = 10.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout)
+    def __init__(self, port: int, timeout: float = 10.0, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout)
         self._reader = Kept(socket.SocketIO(self.socket, "r"))
 
     def __enter__(self) -> Client:

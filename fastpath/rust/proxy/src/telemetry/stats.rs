@@ -1,7 +1,7 @@
 //! Envoy's statistics: one struct of handles per listener, connection manager, TCP proxy and cluster.
 
 use meshloom_balance::Detector;
-use meshloom_shm::{Bounds, Counter, Gauge, Histogram, Telemetry};
+use meshloom_shm::{Bounds, Counter, Gauge, Histogram, Label, Telemetry};
 use meshloom_wire::proxy_protocol::Version;
 
 /// Names the statistics of one scope: `cluster.orders.` with its tag taken out for Prometheus.
@@ -15,22 +15,28 @@ struct Scope<'t> {
     tag: (&'static str, &'t str),
 }
 
-impl Scope<'_> {
+impl<'t> Scope<'t> {
+    /// Statistics of the process as a whole have no tag.
+    fn tags(&self) -> impl Iterator<Item = Label<'t>> {
+        std::iter::once(self.tag).filter(|(name, value)| !name.is_empty() && !value.is_empty())
+    }
+
     fn counter(&mut self, name: &str) -> Counter {
         let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
-        let tags = [self.tag];
-        // What is of no scope has no tag.
-        self.telemetry.counter(&flat, &base, if self.tag.0.is_empty() { &[] } else { &tags })
+        let tags: Vec<_> = self.tags().collect();
+        self.telemetry.counter(&flat, &base, &tags)
     }
 
     fn gauge(&mut self, name: &str) -> Gauge {
         let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
-        self.telemetry.gauge(&flat, &base, &[self.tag])
+        let tags: Vec<_> = self.tags().collect();
+        self.telemetry.gauge(&flat, &base, &tags)
     }
 
     fn histogram(&mut self, name: &str) -> Histogram {
         let (flat, base) = (format!("{}{name}", self.flat), format!("{}{name}", self.base));
-        self.telemetry.histogram(Bounds::Envoy, &flat, &base, &[self.tag])
+        let tags: Vec<_> = self.tags().collect();
+        self.telemetry.histogram(Bounds::Envoy, &flat, &base, &tags)
     }
 
     /// `<name>_2xx` and so on, with the class as a label.
