@@ -22,12 +22,15 @@ STRICTER = {
     "InvalidContentLength": "RFC 9110 8.6: h2 reads +1 as a number, and lets equal ones repeat",
     "ContentLengthMismatch": "RFC 9113 8.1.1: h2 misses no content where a message ends with its head",
     "IdleStream": "RFC 9113 5.1: RST_STREAM and WINDOW_UPDATE on streams that nobody has opened",
+    "ClosedStream": "RFC 9113 5.1: HEADERS behind RST_STREAM; h2 answers them without a complaint",
     "Ended": "RFC 9113 5.1: DATA on a stream that was passed over; h2 answers it without a complaint",
 }
 
 # The beginning of h2's complaint -> why we accept what it refuses.
 LENIENT = {
     "StreamClosedError": "what a server sends behind the end of a response is ignored; it concerns nobody",
+    "ProtocolError: Invalid input StreamInputs.RECV_INFORMATIONAL_HEADERS": "the same",
+    "ProtocolError: Invalid input ConnectionInputs.RECV_": "RFC 9113 6.8: GOAWAY is not about its sender",
     "FrameDataMissingError": "unknown frames are ignored whatever is in them, ALTSVC too (RFC 9113 4.1)",
     "ProtocolError: Invalid content-length header": "in trailers it frames nothing, and is dropped unread",
     "InvalidBodyLengthError": "RFC 9110 9.3.6: Content-Length of a successful answer to CONNECT is ignored",
