@@ -91,8 +91,15 @@ impl Engine {
     /// With a response goes the news that the connection is to end, if it is.
     pub(super) fn drain_with_response(&mut self, down: &mut Downstream) {
         let draining = self.draining || down.is_draining();
-        let Some(http) = down.http2().filter(|http| draining && http.drain == Drain::No) else { return };
-        http.chain.stats.cx_drain_close.inc();
+        let Some(http) = down.http2().filter(|http| http.drain == Drain::No) else { return };
+        let chain = Rc::clone(&http.chain);
+        if draining {
+            chain.stats.cx_drain_close.inc();
+        } else if !chain.bypass_overload && self.disables_keepalive() {
+            chain.stats.cx_overload_disable_keepalive.inc();
+        } else {
+            return;
+        }
         self.start_drain(down);
     }
 
