@@ -179,8 +179,13 @@ impl Worker {
         while !self.is_drained() {
             self.engine.wait(self.drain_until, &mut events)?;
             self.engine.telemetry.beat();
+            // Whoever takes a kept upstream connection in this turn is to know what has arrived on it.
+            for ready in events.iter().filter(|ready| ready.token.kind == Kind::Upstream) {
+                self.engine.event(*ready);
+            }
             for ready in events.drain(..) {
                 match ready.token.kind {
+                    Kind::Upstream => {}
                     Kind::Control => self.obey()?,
                     Kind::Signal => self.signalled()?,
                     _ => self.engine.event(ready),
