@@ -252,6 +252,12 @@ EXCESS = [
         for lines in (b"", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n")
     ),
 ]
+LATE = [
+    Outcome(Reply(answer, then, late), "answered")
+    for answer in (_with(b"Content-Length: 2"), _with(b"Transfer-Encoding: chunked", b"2\r\nok\r\n0\r\n\r\n"))
+    for late in (STRAY, b"x", b"\r\n", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", b"\0")
+    for then in ("keep", "close", "reset")
+]
 INTERIM = [
     *(
         _answered(b"HTTP/1.1 %d x\r\n\r\n" % status + _with(b"Content-Length: 2"))
@@ -325,6 +331,7 @@ CLASSES = {
     "bodies cut short": BODIES_CUT,
     "chunks of responses": CHUNKS,
     "excess bytes": EXCESS,
+    "late bytes": LATE,
     "interim responses": INTERIM,
     "hop-by-hop fields of responses": HOP_BY_HOP,
     "trailers of responses": TRAILERS,

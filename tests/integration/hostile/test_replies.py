@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import pytest
@@ -10,7 +11,7 @@ from tests.integration.hostile.conftest import Stage
 from tests.integration.hostile.conversation import Answers, assert_unharmed, converse
 from tests.integration.hostile.replies import CLASSES, Outcome
 from tests.integration.hostile.strict import Message
-from tests.integration.hostile.upstream import Reply, echo
+from tests.integration.hostile.upstream import LATE_SECONDS, Reply, echo
 
 
 @pytest.mark.parametrize("outcomes", CLASSES.values(), ids=CLASSES.keys())
@@ -26,6 +27,9 @@ def judge(stage: Stage, outcome: Outcome) -> str | None:
     stage.upstream.script = script
     data = f"{outcome.method} /bad HTTP/1.1\r\nHost: a\r\n\r\n".encode()
     answers = converse(stage.port, [data], expect=1, methods=[outcome.method])
+    if outcome.reply.late:
+        # A request that was sent before they came would have to take them for its answer.
+        time.sleep(LATE_SECONDS * 1.5)
     assert_unharmed(stage.port, stage.upstream)
     problem = problem_of(outcome, answers)
     return f"{outcome.reply.data[:120]!r} ({outcome.reply.then}): {problem}" if problem else None

@@ -7,11 +7,14 @@ import socket
 import socketserver
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.integration.hostile.strict import Malformed, Message, Truncated, read_request
+
+LATE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,8 @@ class Reply:
 
     data: bytes
     then: Literal["keep", "close", "reset"] = "keep"
+    # Bytes that nobody has asked for, sent a little later.
+    late: bytes = b""
 
 
 def echo(request: Message) -> Reply:
@@ -74,6 +79,9 @@ class Upstream:
                 self.requests.append(request)
                 reply = self.script(request)
                 connection.sendall(reply.data)
+                if reply.late:
+                    time.sleep(LATE_SECONDS)
+                    connection.sendall(reply.late)
                 if reply.then == "reset":
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 if reply.then != "keep":
