@@ -28,10 +28,10 @@ fn line(line: &[u8]) -> Option<Option<Addresses>> {
     }
     let (source, destination) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     let (source_port, destination_port) = (port(words.next()?)?, port(words.next()?)?);
-    let agree = match (family, source, destination) {
-        ("TCP4", IpAddr::V4(_), IpAddr::V4(_)) | ("TCP6", IpAddr::V6(_), IpAddr::V6(_)) => true,
-        _ => false,
-    };
+    let agree = matches!(
+        (family, source, destination),
+        ("TCP4", IpAddr::V4(_), IpAddr::V4(_)) | ("TCP6", IpAddr::V6(_), IpAddr::V6(_))
+    );
     if !agree || words.next().is_some() {
         return None;
     }

@@ -186,5 +186,5 @@ fn a_server_s_refusals_do_not_end_a_client() {
         session.feed(&reset_frame(stream, ErrorCode::REFUSED_STREAM));
     }
     assert!(!matches!(session.events.last(), Some(Event::Fault(_))));
-    assert_eq!(session.connection.take_counters().stream_refused_errors, 500);
+    assert_eq!(session.connection.take_counters().rx_reset, 500);
 }
