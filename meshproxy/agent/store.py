@@ -193,8 +193,6 @@ class Store:
         for type_url in (CLUSTER, LISTENER):
             held = type_url == LISTENER and self._clusters_pending(now)
             for name, entry in self.accepted[type_url].items():
-                if entry.resource.agent_only:
-                    continue
                 if not held and self._waits_until(entry) <= now:
                     target[type_url][name] = entry.resource
                 elif name in self.published[type_url]:

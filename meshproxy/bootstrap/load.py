@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from google.protobuf import json_format
@@ -144,7 +144,7 @@ def _compile_static(resources: Any, report: _Report) -> Iterable[Compiled]:
         for index, raw in enumerate(getattr(resources, field)):
             at: FieldPath = ("static_resources", field, index)
             try:
-                compiled = _compile_one(type_url, raw)
+                compiled = compile_resource(type_url, raw.SerializeToString(deterministic=True), "")
             except Rejected as fault:
                 report.add((*at, *parse_path(fault.path)), fault.reason)
                 continue
@@ -154,33 +154,6 @@ def _compile_static(resources: Any, report: _Report) -> Iterable[Compiled]:
                 )
             seen.setdefault(compiled.name, index)
             yield compiled
-
-
-def _compile_one(type_url: str, raw: Any) -> Compiled:
-    """A cluster that asks for HTTP/2 is for the agent's gRPC alone: workers do not speak HTTP/2 upstream."""
-    body = raw.SerializeToString(deterministic=True)
-    if type_url == CLUSTER and (plain := _without_http2(raw)) is not None:
-        compiled = compile_resource(type_url, plain.SerializeToString(deterministic=True), "")
-        return replace(compiled, received=body, agent_only=True)
-    return compile_resource(type_url, body, "")
-
-
-def _without_http2(cluster: Any) -> Any | None:
-    """The cluster without its HTTP/2 options, or None when it has none."""
-    from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
-
-    options = http_protocol_options_pb2.HttpProtocolOptions()
-    packed = cluster.typed_extension_protocol_options.get(_HTTP_OPTIONS)
-    explicit = packed is not None and packed.Unpack(options) and options.HasField("explicit_http_config")
-    if not (explicit and options.explicit_http_config.HasField("http2_protocol_options")):
-        return None
-    plain = type(cluster)()
-    plain.CopyFrom(cluster)
-    del plain.typed_extension_protocol_options[_HTTP_OPTIONS]
-    return plain
-
-
-_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
 def _parsed(owner: Any, field: str, parse: Callable[[Any], Any], report: _Report) -> Any:

@@ -37,8 +37,6 @@ class Compiled:
     listen: tuple[Mapping[str, Any], ...] = ()
     references: tuple[Reference, ...] = ()
     dns_hosts: tuple[str, ...] = ()
-    agent_only: bool = False
-    """A cluster for the agent's own gRPC streams; workers never see it."""
 
 
 def compile_resource(type_url: str, body: bytes, version: str) -> Compiled:

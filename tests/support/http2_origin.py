@@ -213,7 +213,10 @@ class Session:
             normalize_outbound_headers=False,
         )
         self.h2 = h2.connection.H2Connection(config)
-        self.h2.local_settings.update({h2.settings.SettingCodes(k): v for k, v in origin.settings.items()})
+        given: dict[h2.settings.SettingCodes | int, int] = dict(self.h2.local_settings)
+        given |= {h2.settings.SettingCodes(k): v for k, v in origin.settings.items()}
+        # Not `update`, which has effect from the acknowledgement on: the first SETTINGS would not say it.
+        self.h2.local_settings = h2.settings.Settings(client=False, initial_values=given)  # type: ignore[arg-type]
         self.h2.initiate_connection()
 
     def run(self) -> None:

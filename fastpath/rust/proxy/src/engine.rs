@@ -158,7 +158,7 @@ impl Engine {
     /// Waits for events, at most until `until`.
     pub(crate) fn wait(&mut self, until: Millis, events: &mut Vec<Ready>) -> io::Result<()> {
         let now = self.clock.millis();
-        let timeout = if self.run_queue.is_empty() {
+        let timeout = if self.run_queue.is_empty() && self.resumed.is_empty() {
             let timer = self.wheel.next_in(now).unwrap_or(u64::MAX);
             let other =
                 until.min(self.next_second).min(self.logs.flush_at()).min(self.overload.next()).since(now);
@@ -299,8 +299,8 @@ impl Engine {
             self.up_out.bytes.clear();
             return;
         };
-        if self.up_out.flush(&mut upstream.io).is_err() {
-            upstream.broken = true;
+        upstream.flush(&mut self.up_out);
+        if upstream.broken {
             self.run_queue.push_back(token);
         }
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use meshloom_model::ResponseFlag;
 use meshloom_wire::http1::DecodeError;
+use meshloom_wire::http2::ErrorCode;
 
 /// Why an exchange ends with an answer of our own, or without one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(crate) enum Failure {
     ConnectTimeout,
     /// The upstream closed the connection before it answered.
     Terminated,
+    /// The upstream ended the stream, not the connection; or the connection with every stream on it.
+    StreamReset(StreamReset),
     /// The upstream's answer cannot be read.
     UpstreamProtocol(Option<DecodeError>),
     /// The route's timeout.
@@ -64,6 +67,38 @@ pub(crate) enum Failure {
     },
     /// A bug of ours.
     Internal(&'static str),
+}
+
+/// How a stream of several on one connection came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamReset {
+    Remote,
+    /// The upstream has not looked at the request.
+    Refused,
+    /// The connection ended.
+    Connection,
+}
+
+impl StreamReset {
+    /// What the peer's code says.
+    pub(crate) fn by_peer(code: ErrorCode) -> Self {
+        if code == ErrorCode::REFUSED_STREAM { Self::Refused } else { Self::Remote }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Remote => "remote reset",
+            Self::Refused => "remote refused stream reset",
+            Self::Connection => "connection termination",
+        }
+    }
+
+    fn flag(self) -> ResponseFlag {
+        match self {
+            Self::Remote | Self::Refused => ResponseFlag::UpstreamRemoteReset,
+            Self::Connection => ResponseFlag::UpstreamConnectionTermination,
+        }
+    }
 }
 
 /// What the peer is told, and what is written down.
@@ -96,6 +131,11 @@ impl Failure {
             Self::Terminated | Self::UpstreamProtocol(_) => {
                 let details = "upstream_reset_after_response_started{protocol_error}";
                 plain(502, "", Some(ResponseFlag::UpstreamProtocolError), details)
+            }
+            Self::StreamReset(reset) => {
+                let reason = reset.reason().replace(' ', "_");
+                let details = format!("upstream_reset_after_response_started{{{reason}}}");
+                plain(503, "", Some(reset.flag()), details)
             }
             _ => self.reply(),
         }
@@ -137,6 +177,7 @@ impl Failure {
             Self::Terminated => {
                 before_headers(503, Flag::UpstreamConnectionTermination, "connection termination", "")
             }
+            Self::StreamReset(reset) => before_headers(503, reset.flag(), reset.reason(), ""),
             Self::UpstreamProtocol(_) => {
                 before_headers(502, Flag::UpstreamProtocolError, "protocol error", "")
             }
@@ -221,6 +262,24 @@ pub(crate) fn grpc_status(http: u16) -> u32 {
         404 => 12,
         429 | 502..=504 => 14,
         _ => 2,
+    }
+}
+
+/// The status that stands for a gRPC status, as Envoy has it.
+pub(crate) fn http_status(grpc: u32) -> u16 {
+    match grpc {
+        0 => 200,
+        1 => 499,
+        3 | 9 | 11 => 400,
+        4 => 504,
+        5 => 404,
+        6 | 10 => 409,
+        7 => 403,
+        8 => 429,
+        12 => 501,
+        14 => 503,
+        16 => 401,
+        _ => 500,
     }
 }
 

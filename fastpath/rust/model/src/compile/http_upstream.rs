@@ -99,9 +99,6 @@ fn codecs(
     at: &At<'_>,
 ) -> Result<Codecs, Invalid> {
     server_only(&http1.unwrap_or_default(), &at.field("http_protocol_options"))?;
-    if protocol != HttpProtocol::Http1 {
-        return Err(at.refuse("HTTP/2 to upstreams is not spoken yet: give http_protocol_options"));
-    }
     let http2 = http2_options(http2, Http2Options::UPSTREAM, &at.field("http2_protocol_options"))?;
     Ok((protocol, http2))
 }

@@ -93,7 +93,8 @@ impl Engine {
             if down.is_backed_up() {
                 return Fate::Keep; // the next writable event comes back here
             }
-            if std::mem::take(&mut down.resume) && !down.held.is_empty() {
+            // Nothing may be held and yet something be left to do: the end of a body whose last piece held us back.
+            if std::mem::take(&mut down.resume) {
                 let held = std::mem::take(&mut down.held);
                 let used = self.feed(token, down, &held);
                 down.hold(held, used);

@@ -4,15 +4,16 @@ use std::rc::Rc;
 
 use meshloom_balance::Resource;
 use meshloom_model::ResponseFlag;
+use meshloom_model::cluster::HttpProtocol;
 use meshloom_model::route::{HostRewrite, ResourcePriority};
 use meshloom_wire::http1::KnownHeader as H;
 
-use super::{Exchange, Link, Stage, Tunnel, forward::set_host};
+use super::{Exchange, Link, Stage, forward::set_host};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
-use crate::upstream::{Destination, Host, Upstream, UpstreamState, UpstreamStream, Want, bump};
+use crate::upstream::{Destination, Host, Upstream, UpstreamStream, Want, bump};
 
 impl Exchange {
     /// The stream to its upstream that it has.
@@ -67,8 +68,10 @@ impl Engine {
             return Err(Failure::NoHealthyUpstream);
         };
         exchange.outcome.host = Some(Rc::clone(&host));
-        // With a limit of 0 nothing passes, even where a connection is free: Envoy's behaviour.
-        if !cluster.breakers(priority).has_room(Resource::Pending) {
+        // With a limit of 0 nothing passes, even where a connection is free: Envoy's behaviour. Of streams only those
+        // count that wait for a connection.
+        let shares = cluster.spec.http.protocol != HttpProtocol::Http1;
+        if !shares && !cluster.breakers(priority).has_room(Resource::Pending) {
             cluster.stats.rq_pending_overflow.inc();
             return Err(Failure::Overflow);
         }
@@ -78,50 +81,7 @@ impl Engine {
         }
         exchange.tries.holds_request = true;
         bump(&host.active, true);
-        self.find_connection(token, exchange, host)
-    }
-
-    /// An idle connection, else a new one to wait for.
-    fn find_connection(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        host: Rc<Host>,
-    ) -> Result<(), Failure> {
-        if exchange.tunnel == (Tunnel::Asked { ends_here: true }) {
-            return self.open_raw(token, exchange, host);
-        }
-        while let Some(connection) = host.pop_idle() {
-            if let Some(mut upstream) = self.ups.take(connection) {
-                self.attach(token, exchange, connection, &mut upstream);
-                self.settle_upstream_kept(connection, upstream);
-                return Ok(());
-            }
-        }
-        let priority = exchange.priority();
-        let Some(cluster) = self.clusters.get_mut(host.cluster) else {
-            return Err(Failure::Internal("no cluster"));
-        };
-        let stats = cluster.stats;
-        let breakers = cluster.breakers(priority);
-        // One connection is always allowed, or an endpoint could never be reached again.
-        let may_connect = breakers.has_room(Resource::Connections) || host.connections.get() == 0;
-        if !may_connect {
-            stats.cx_overflow.inc();
-        }
-        // It has passed the breaker above; the count is for those that come after.
-        exchange.tries.holds_pending = breakers.acquire(Resource::Pending).is_ok();
-        stats.rq_pending_total.inc();
-        stats.rq_pending_active.add(1);
-        host.enqueue(token);
-        exchange.link = Link::Waiting(Rc::clone(&host));
-        if may_connect {
-            if let Err(failure) = self.open_connection(&host, UpstreamState::Connecting) {
-                self.leave_queue(token, exchange);
-                return Err(failure);
-            }
-        }
-        Ok(())
+        self.find_connection(token, exchange, &host)
     }
 
     /// The exchange no longer waits for a connection.
@@ -143,20 +103,21 @@ impl Engine {
         }
     }
 
-    /// The exchange gets a connection: what is there of the request is sent.
+    /// The exchange gets a connection: what is there of the request is sent. False when the connection takes no more.
     pub(crate) fn attach(
         &mut self,
         token: Token,
         exchange: &mut Exchange,
         connection: Token,
         upstream: &mut Upstream,
-    ) {
+    ) -> bool {
+        let on_reused = upstream.served > 0;
+        let Some(stream) = upstream.begin(connection, token) else { return false };
         let host = Rc::clone(&upstream.host);
         if matches!(exchange.link, Link::Waiting(_)) {
             self.stop_waiting(exchange, &host);
         }
-        exchange.tries.on_reused = upstream.served > 0;
-        let stream = upstream.begin(connection, token);
+        exchange.tries.on_reused = on_reused;
         exchange.link = Link::Active(stream, Rc::clone(&host));
         exchange.tries.counted_active = true;
         self.count_cluster(exchange, |stats| {
@@ -165,6 +126,7 @@ impl Engine {
         });
         exchange.outcome.upstream_local = Some(upstream.local);
         exchange.outcome.upstream_connection = upstream.id;
+        exchange.outcome.upstream_protocol = Some(upstream.protocol());
         exchange.times.upstream_begin = Some(self.clock.instant());
         let limits = exchange.times.limits;
         if exchange.body.complete {
@@ -177,6 +139,7 @@ impl Engine {
         }
         self.attempt_headers(exchange, &host);
         self.send_request(exchange, stream, upstream);
+        true
     }
 
     /// Headers that differ from attempt to attempt.
@@ -200,8 +163,11 @@ impl Engine {
     /// Sends the head, and as much of the body as is there.
     fn send_request(&mut self, exchange: &mut Exchange, to: UpstreamStream, upstream: &mut Upstream) {
         self.aim(to.connection);
-        let wire = upstream.send_request(to, &exchange.request, &exchange.body, &mut self.up_out);
-        exchange.outcome.wire_sent += wire;
+        let sent = upstream.send_request(to, &exchange.request, &exchange.body, &mut self.up_out);
+        if upstream.http2.is_some() {
+            self.http2_began(upstream);
+        }
+        exchange.outcome.wire_sent += sent.wire;
         if exchange.body.complete {
             exchange.times.upstream_end = Some(self.clock.instant());
         }
@@ -209,8 +175,8 @@ impl Engine {
             exchange.body.kept.clear();
         }
         // The client may have been held back while there was no connection.
-        if !exchange.body.complete {
-            self.run_soon(exchange.downstream);
+        if !exchange.body.complete && !sent.congested {
+            self.resume_request(exchange.downstream, exchange.stream);
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) use tunnel::Tunnel;
 
 use crate::downstream::ConnectionInfo;
 use crate::listener::HttpChain;
-use crate::message::{Request, Response};
+use crate::message::{Protocol, Request, Response};
 use crate::reactor::{Millis, Token};
 use crate::upstream::{ClusterId, Host, UpstreamStream};
 
@@ -119,6 +119,8 @@ pub(crate) struct Tries {
     pub(crate) counted_active: bool,
     /// This attempt holds a place among the waiting.
     pub(crate) holds_pending: bool,
+    /// How often an upstream said that it had not looked at the request.
+    pub(crate) unprocessed: u32,
     /// A connection that died before it said anything was replaced once, policy or not.
     pub(crate) replaced_stale: bool,
     /// The present connection had carried requests before.
@@ -182,6 +184,8 @@ pub(crate) struct Outcome {
     pub(crate) host: Option<Rc<Host>>,
     pub(crate) upstream_local: Option<std::net::SocketAddr>,
     pub(crate) upstream_connection: u64,
+    /// The version that its last upstream speaks.
+    pub(crate) upstream_protocol: Option<Protocol>,
     pub(crate) upstream_failure: Option<Box<str>>,
     pub(crate) local_body: Cow<'static, str>,
     pub(crate) grpc_status: Option<u32>,
@@ -224,6 +228,7 @@ impl Default for Outcome {
             host: None,
             upstream_local: None,
             upstream_connection: 0,
+            upstream_protocol: None,
             upstream_failure: None,
             local_body: Cow::Borrowed(""),
             grpc_status: None,

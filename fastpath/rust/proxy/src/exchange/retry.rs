@@ -9,7 +9,7 @@ use super::{Exchange, Stage};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::Token;
-use crate::reply::Failure;
+use crate::reply::{Failure, StreamReset};
 use std::time::Duration;
 
 impl Engine {
@@ -40,7 +40,7 @@ impl Engine {
         down: &mut Downstream,
         failure: &Failure,
     ) -> bool {
-        let stale = matches!(failure, Failure::Terminated)
+        let stale = matches!(failure, Failure::Terminated | Failure::StreamReset(StreamReset::Connection))
             && exchange.tries.on_reused
             && !exchange.tries.replaced_stale
             && exchange.request.method.is_idempotent()
@@ -107,9 +107,10 @@ impl Engine {
     /// Tells the outlier detector of the attempt's endpoint.
     fn observe_failure(&mut self, exchange: &Exchange, failure: &Failure) {
         let outcome = match failure {
-            Failure::ConnectFailed { .. } | Failure::ConnectTimeout | Failure::Terminated => {
-                Outcome::ConnectFailed
-            }
+            Failure::ConnectFailed { .. }
+            | Failure::ConnectTimeout
+            | Failure::Terminated
+            | Failure::StreamReset(_) => Outcome::ConnectFailed,
             Failure::UpstreamProtocol(_) => Outcome::Status(502),
             Failure::PerTryTimeout | Failure::ResponseTimeout => Outcome::TimedOut,
             _ => return,
@@ -146,7 +147,11 @@ fn covers_failure(exchange: &Exchange, failure: &Failure) -> bool {
                 .union(RetryOn::SERVER_ERROR)
                 .union(RetryOn::GATEWAY_ERROR),
         ),
-        Failure::Terminated | Failure::UpstreamProtocol(_) | Failure::PerTryTimeout => {
+        Failure::StreamReset(StreamReset::Refused) if on.has(RetryOn::REFUSED_STREAM) => true,
+        Failure::Terminated
+        | Failure::StreamReset(_)
+        | Failure::UpstreamProtocol(_)
+        | Failure::PerTryTimeout => {
             on.has(RetryOn::RESET.union(RetryOn::SERVER_ERROR).union(RetryOn::GATEWAY_ERROR))
         }
         _ => false,

@@ -156,7 +156,7 @@ impl Values for ExchangeValues<'_> {
         match command {
             Command::Protocol => text(Some(self.exchange.request.version.as_str().as_bytes()), out),
             Command::UpstreamProtocol => {
-                text(self.exchange.times.upstream_begin.map(|_| &b"HTTP/1.1"[..]), out)
+                text(outcome.upstream_protocol.map(|protocol| protocol.as_str().as_bytes()), out)
             }
             Command::ResponseCodeDetails { allow_whitespace } => {
                 let details = outcome.details.as_ref();

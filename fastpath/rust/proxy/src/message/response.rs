@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use meshloom_wire::http1::{BodyLength, Headers, ResponseHead};
+use meshloom_wire::http2::Head;
 
 use super::{Fields, Protocol, request::framing_bytes};
 
@@ -45,6 +46,21 @@ impl Response {
         self.announced = head.content_length;
         self.head_len = head.len;
         self.upgrade = head.upgrade.map(|span| span.range());
+    }
+
+    /// Takes over a head that came over HTTP/2; `end` when nothing follows.
+    pub(crate) fn load_http2(&mut self, head: &mut Head, end: bool) {
+        self.fields.load(&head.bytes, &mut head.headers);
+        self.status = head.status;
+        self.version = Protocol::Http2;
+        self.announced = head.content_length;
+        self.body = match (end, head.content_length) {
+            (true, _) => BodyLength::None,
+            (false, Some(length)) => BodyLength::Length(length),
+            (false, None) => BodyLength::Chunked,
+        };
+        self.head_len = head.bytes.len();
+        self.upgrade = None;
     }
 
     /// Begins a response of our own.

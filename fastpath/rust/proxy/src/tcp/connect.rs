@@ -10,7 +10,7 @@ use crate::downstream::{CloseReason, Downstream, DownstreamState, Fate};
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
-use crate::upstream::{UpstreamState, Want, redirected};
+use crate::upstream::{Speaks, UpstreamState, Want, redirected};
 
 /// How often an endpoint is drawn anew that was tried already.
 const HOST_DRAWS: u32 = 5;
@@ -66,7 +66,7 @@ impl Engine {
             return Fate::Close(CloseReason::Local);
         }
         session.host = Some(Rc::clone(&host));
-        match self.open_connection(&host, UpstreamState::Tunnel(token)) {
+        match self.open_connection(&host, UpstreamState::Tunnel(token), Speaks::Http1) {
             Ok(connection) => {
                 session.upstream = Some(connection);
                 Fate::Keep

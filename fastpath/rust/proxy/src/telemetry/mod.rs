@@ -11,6 +11,6 @@ pub(crate) use istio::IstioMetrics;
 pub(crate) use peer::{LocalWorkload, PeerInfo, Peers};
 pub(crate) use stats::{
     ClusterStats, DownstreamHttp2Stats, HealthStats, HttpStats, InspectorStats, LimitStats, ListenerStats,
-    ManagerStats, ProxyProtocolStats, ServerStats, StatusCounters, TcpStats, class_of,
+    ManagerStats, ProxyProtocolStats, ServerStats, StatusCounters, TcpStats, UpstreamHttp2Stats, class_of,
 };
 pub(crate) use tls::TlsStats;

@@ -353,6 +353,9 @@ stats! {
     counters {
         cx_total "upstream_cx_total"
         cx_http1_total "upstream_cx_http1_total"
+        cx_http2_total "upstream_cx_http2_total"
+        cx_close_notify "upstream_cx_close_notify"
+        http2_keepalive_timeout "http2.keepalive_timeout"
         cx_connect_fail "upstream_cx_connect_fail"
         cx_connect_timeout "upstream_cx_connect_timeout"
         cx_idle_timeout "upstream_cx_idle_timeout"
@@ -424,6 +427,61 @@ stats! {
         cx_length_ms "upstream_cx_length_ms"
     }
     classes { rq_class "upstream_rq" }
+}
+
+stats! {
+    /// Of HTTP/2 with the upstreams of one cluster.
+    UpstreamHttp2Stats, "cluster.", "envoy_cluster_name";
+    counters {
+        goaway_sent "http2.goaway_sent"
+        header_overflow "http2.header_overflow"
+        inbound_control_frames_flood "http2.inbound_control_frames_flood"
+        inbound_empty_frames_flood "http2.inbound_empty_frames_flood"
+        inbound_priority_frames_flood "http2.inbound_priority_frames_flood"
+        inbound_window_update_frames_flood "http2.inbound_window_update_frames_flood"
+        outbound_control_flood "http2.outbound_control_flood"
+        outbound_flood "http2.outbound_flood"
+        rx_messaging_error "http2.rx_messaging_error"
+        rx_reset "http2.rx_reset"
+        stream_refused_errors "http2.stream_refused_errors"
+        too_many_header_frames "http2.too_many_header_frames"
+        too_many_resets "http2.too_many_resets"
+        trailers "http2.trailers"
+        tx_reset "http2.tx_reset"
+        unknown_frames "http2.unknown_frames"
+    }
+    gauges {}
+    histograms {}
+    classes {}
+}
+
+impl UpstreamHttp2Stats {
+    /// Adds what a connection has counted.
+    pub(crate) fn add(&self, counted: &meshloom_wire::http2::Counters) {
+        let pairs = [
+            (self.goaway_sent, counted.goaway_sent),
+            (self.header_overflow, counted.header_overflow),
+            (self.inbound_control_frames_flood, counted.inbound_control_frames_flood),
+            (self.inbound_empty_frames_flood, counted.inbound_empty_frames_flood),
+            (self.inbound_priority_frames_flood, counted.inbound_priority_frames_flood),
+            (self.inbound_window_update_frames_flood, counted.inbound_window_update_frames_flood),
+            (self.outbound_control_flood, counted.outbound_control_flood),
+            (self.outbound_flood, counted.outbound_flood),
+            (self.rx_messaging_error, counted.rx_messaging_error),
+            (self.rx_reset, counted.rx_reset),
+            (self.stream_refused_errors, counted.stream_refused_errors),
+            (self.too_many_header_frames, counted.too_many_header_frames),
+            (self.too_many_resets, counted.too_many_resets),
+            (self.trailers, counted.trailers),
+            (self.tx_reset, counted.tx_reset),
+            (self.unknown_frames, counted.unknown_frames),
+        ];
+        for (counter, number) in pairs {
+            if number > 0 {
+                counter.add(u64::from(number));
+            }
+        }
+    }
 }
 
 impl ClusterStats {

@@ -50,12 +50,15 @@ impl ClientTls {
         self.spec.common.validation.is_some()
     }
 
-    /// Begins a session with a host.
-    pub(crate) fn connect(&self, host: &Host) -> Result<TlsSession, String> {
-        let config = self.config.as_ref().map_err(Clone::clone)?;
+    /// Begins a session with a host. `offers` are the protocols to offer (ALPN) where the configuration names none.
+    pub(crate) fn connect(&self, host: &Host, offers: &[&[u8]]) -> Result<TlsSession, String> {
+        let mut config = Arc::clone(self.config.as_ref().map_err(Clone::clone)?);
+        if config.alpn_protocols.is_empty() && !offers.is_empty() {
+            Arc::make_mut(&mut config).alpn_protocols = offers.iter().map(|name| name.to_vec()).collect();
+        }
         let mut hasher = DefaultHasher::new();
         host.place().address.hash(&mut hasher);
-        TlsSession::client(Arc::clone(config), self.server_name(host)?, hasher.finish())
+        TlsSession::client(config, self.server_name(host)?, hasher.finish())
             .map_err(|error| format!("TLS: {error}"))
     }
 

@@ -20,7 +20,7 @@ use super::choose::{Chooser, Want, breakers, outlier_settings};
 use super::original::{self, Originals};
 use super::{Destination, Host};
 use crate::reactor::Millis;
-use crate::telemetry::{ClusterStats, HealthStats, StatusCounters, TlsStats};
+use crate::telemetry::{ClusterStats, HealthStats, StatusCounters, TlsStats, UpstreamHttp2Stats};
 use crate::tls::TlsContexts;
 use crate::util::Rng;
 
@@ -33,6 +33,8 @@ pub(crate) struct Cluster {
     pub(crate) stats: ClusterStats,
     /// `None` when connections are plain.
     pub(crate) tls_stats: Option<TlsStats>,
+    /// Of HTTP/2, once a connection has spoken it.
+    pub(crate) http2: Option<UpstreamHttp2Stats>,
     pub(crate) codes: StatusCounters,
     pub(crate) breakers: [Breakers; 2],
     /// `None` until the endpoints were heard of for the first time.
@@ -67,6 +69,7 @@ impl Cluster {
             spec,
             stats,
             tls_stats,
+            http2: None,
             codes: StatusCounters::default(),
             breakers,
             endpoints: None,

@@ -9,7 +9,7 @@ use meshloom_model::cluster::TcpKeepalive;
 use meshloom_model::route::ResourcePriority;
 use meshloom_wire::http1::Limits;
 
-use super::{Host, ResponseReader, Upstream, UpstreamFate, UpstreamState, bump};
+use super::{Host, ResponseReader, Speaks, Upstream, UpstreamFate, UpstreamState, bump};
 use crate::codec::Sender;
 use crate::engine::Engine;
 use crate::health::HealthReport;
@@ -25,6 +25,7 @@ impl Engine {
         &mut self,
         host: &Rc<Host>,
         state: UpstreamState,
+        speaks: Speaks,
     ) -> Result<Token, Failure> {
         let Some(cluster) = self.clusters.get_mut(host.cluster) else {
             return Err(Failure::Internal("no cluster"));
@@ -51,7 +52,6 @@ impl Engine {
         // A count for those that come after: the caller has seen whether there is room.
         let counted = cluster.breakers(ResourcePriority::Default).acquire(Resource::Connections).is_ok();
         stats.cx_total.inc();
-        stats.cx_http1_total.inc();
         stats.cx_active.add(1);
         bump(&host.connections, true);
         let upstream = Box::new(Upstream {
@@ -65,7 +65,9 @@ impl Engine {
             id: self.connection_id(),
             local: local_address_unset(),
             served: 0,
+            speaks,
             http: ResponseReader::default(),
+            http2: None,
             sender: Sender::Nothing,
             limits,
             paused: false,
@@ -76,6 +78,9 @@ impl Engine {
             self.ups.remove(token);
             self.count_closed(&upstream, false);
             return Err(Failure::ConnectFailed { reason: describe(&error).into() });
+        }
+        if state == UpstreamState::Connecting {
+            host.note_connecting(speaks, true);
         }
         self.settle_upstream_kept(token, upstream);
         Ok(token)
@@ -99,7 +104,7 @@ impl Engine {
         match tls {
             None => self.upstream_ready(token, upstream),
             Some(tls) => {
-                let session = tls.connect(&upstream.host);
+                let session = tls.connect(&upstream.host, upstream.offers());
                 match session {
                     Ok(session) => self.start_upstream_tls(token, upstream, session),
                     Err(reason) => {
@@ -170,6 +175,32 @@ impl Engine {
         self.clusters.get(upstream.host.cluster)?.tls_stats.as_ref()
     }
 
+    /// The connection can carry requests, in the version that was agreed on.
+    fn http_ready(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
+        let (host, speaks) = (Rc::clone(&upstream.host), upstream.speaks);
+        host.note_connecting(speaks, false);
+        let http2 = match speaks {
+            Speaks::Http1 => false,
+            Speaks::Http2 => true,
+            Speaks::Either => upstream.io.tls().and_then(TlsSession::alpn) == Some(b"h2"),
+        };
+        if speaks == Speaks::Either {
+            host.chose_http2.set(Some(http2));
+        }
+        if http2 {
+            return self.begin_http2(token, upstream);
+        }
+        if let Some(cluster) = self.clusters.get(host.cluster) {
+            cluster.stats.cx_http1_total.inc();
+        }
+        self.serve_waiting(token, upstream);
+        if speaks == Speaks::Either {
+            // This one carries but one exchange at a time.
+            self.open_for_waiting(&host, speaks);
+        }
+        UpstreamFate::Keep
+    }
+
     /// The connection can carry bytes.
     fn upstream_ready(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
         upstream.deadline = Millis::NEVER;
@@ -179,10 +210,7 @@ impl Engine {
                 self.tcp_from_upstream(token, upstream, downstream)
             }
             UpstreamState::Busy(exchange) => self.raw_ready(upstream, exchange),
-            _ => {
-                self.serve_waiting(token, upstream);
-                UpstreamFate::Keep
-            }
+            _ => self.http_ready(token, upstream),
         }
     }
 }

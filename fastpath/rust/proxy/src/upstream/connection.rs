@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use meshloom_wire::http1::{BodyDecoder, Headers, Limits, ResponseParser};
 
-use super::Host;
-use crate::codec::Sender;
+use super::{Host, Http2, Speaks};
+use crate::codec::{Outbox, Sender};
 use crate::reactor::{Millis, Token};
 use crate::transport::Transport;
 
@@ -26,7 +26,11 @@ pub(crate) struct Upstream {
     pub(crate) connecting: bool,
     /// It holds a place among the connections of its cluster.
     pub(crate) counted_connection: bool,
+    /// Which version it is made to speak.
+    pub(crate) speaks: Speaks,
     pub(crate) http: ResponseReader,
+    /// Its streams, once it has turned out to speak HTTP/2.
+    pub(crate) http2: Option<Box<Http2>>,
     /// How the body of the request under way goes out.
     pub(crate) sender: Sender,
     /// What a response may cost.
@@ -46,6 +50,8 @@ pub(crate) enum UpstreamState {
     Idle,
     /// Carries this exchange.
     Busy(Token),
+    /// Carries streams, or waits for some (HTTP/2).
+    Shared,
     /// Relays for this downstream connection.
     Tunnel(Token),
 }
@@ -100,5 +106,31 @@ impl ResponseReader {
         self.interim = 0;
         self.began = false;
         self.keep_alive = true;
+    }
+}
+
+impl Upstream {
+    /// Sends what was gathered for it.
+    pub(crate) fn flush(&mut self, out: &mut Outbox) {
+        self.broken |= out.flush(&mut self.io).is_err();
+        self.note_unsent();
+    }
+
+    /// Tells the streams' guards how much the network has taken.
+    pub(crate) fn note_unsent(&mut self) {
+        if let Some(http2) = &mut self.http2 {
+            http2.note_unsent(self.io.unsent());
+        }
+    }
+
+    /// What is offered in a TLS handshake (ALPN) where the configuration names nothing.
+    pub(super) fn offers(&self) -> &'static [&'static [u8]] {
+        match (self.state, self.speaks) {
+            // Nobody knows what is spoken in there.
+            (UpstreamState::Tunnel(_) | UpstreamState::Busy(_), _) => &[],
+            (_, Speaks::Http1) => &[b"http/1.1"],
+            (_, Speaks::Http2) => &[b"h2"],
+            (_, Speaks::Either) => &[b"h2", b"http/1.1"],
+        }
     }
 }

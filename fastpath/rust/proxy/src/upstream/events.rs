@@ -30,6 +30,10 @@ impl Engine {
     /// An event, or another turn (`None`).
     pub(crate) fn upstream_event(&mut self, token: Token, ready: Option<Ready>) {
         let Some(mut upstream) = self.ups.take(token) else { return };
+        if upstream.state == UpstreamState::Shared {
+            self.ups.put_back(token, upstream);
+            return self.http2_event(token, ready);
+        }
         if let Some(ready) = ready {
             upstream.io.ready(ready);
         }
@@ -68,7 +72,7 @@ impl Engine {
             }
         }
         match upstream.state {
-            UpstreamState::Connecting => UpstreamFate::Keep,
+            UpstreamState::Connecting | UpstreamState::Shared => UpstreamFate::Keep,
             UpstreamState::Handshaking => self.upstream_handshake(token, upstream),
             UpstreamState::Idle => self.idle_input(upstream),
             UpstreamState::Busy(_) if upstream.io.is_handshaking() => {
@@ -81,35 +85,6 @@ impl Engine {
             }
             UpstreamState::Tunnel(downstream) => self.tcp_from_upstream(token, upstream, downstream),
         }
-    }
-
-    /// A free connection: the next exchange that waits gets it, else it goes to the pool.
-    pub(super) fn serve_waiting(&mut self, token: Token, upstream: &mut Upstream) {
-        let host = Rc::clone(&upstream.host);
-        while let Some(waiting) = host.dequeue() {
-            let Some(mut exchange) = self.exchanges.take(waiting) else { continue };
-            let waits = matches!(&exchange.link, Link::Waiting(other) if Rc::ptr_eq(other, &host));
-            if waits {
-                self.attach(waiting, &mut exchange, token, upstream);
-            }
-            self.settle_exchange(waiting, exchange);
-            if waits {
-                if self.up_target == Some(token) {
-                    self.up_target = None;
-                    upstream.broken |= self.up_out.flush(&mut upstream.io).is_err();
-                }
-                return;
-            }
-        }
-        self.go_idle(token, upstream);
-    }
-
-    fn go_idle(&mut self, token: Token, upstream: &mut Upstream) {
-        let idle =
-            self.clusters.get(upstream.host.cluster).and_then(|cluster| cluster.spec.http.idle_timeout);
-        upstream.state = UpstreamState::Idle;
-        upstream.deadline = idle.map_or(Millis::NEVER, |idle| self.now().after(idle));
-        upstream.host.push_idle(token);
     }
 
     /// On a connection without a request nothing may come: whatever it is, it would be taken for the next answer.
@@ -158,6 +133,10 @@ impl Engine {
         if upstream.deadline > self.now() {
             return self.settle_upstream_kept(token, upstream);
         }
+        if upstream.state == UpstreamState::Shared {
+            self.ups.put_back(token, upstream);
+            return self.http2_timer(token);
+        }
         upstream.deadline = Millis::NEVER;
         let stats = self.clusters.get(upstream.host.cluster).map(|cluster| cluster.stats);
         let fate = match upstream.state {
@@ -195,27 +174,38 @@ impl Engine {
             UpstreamFate::Keep => self.settle_upstream_kept(token, upstream),
             UpstreamFate::Close => self.drop_upstream(token, &upstream),
             UpstreamFate::Fail(failure) => {
-                let (state, host) = (upstream.state, Rc::clone(&upstream.host));
+                let (state, host, speaks) = (upstream.state, Rc::clone(&upstream.host), upstream.speaks);
                 self.drop_upstream(token, &upstream);
                 drop(upstream);
                 match state {
                     UpstreamState::Busy(exchange) => self.exchange_lost(exchange, &failure),
                     UpstreamState::Tunnel(downstream) => self.tcp_connect_failed(downstream, &failure),
                     UpstreamState::Connecting | UpstreamState::Handshaking => {
-                        self.waiting_lost(&host, &failure)
+                        self.waiting_lost(&host, speaks, &failure)
                     }
-                    UpstreamState::Idle => {}
+                    UpstreamState::Idle | UpstreamState::Shared => {}
                 }
             }
         }
     }
 
-    fn drop_upstream(&mut self, token: Token, upstream: &Upstream) {
-        if upstream.state == UpstreamState::Idle {
-            upstream.host.forget_idle(token);
+    pub(super) fn drop_upstream(&mut self, token: Token, upstream: &Upstream) {
+        match upstream.state {
+            UpstreamState::Idle | UpstreamState::Shared => upstream.host.forget(upstream.speaks, token),
+            UpstreamState::Connecting | UpstreamState::Handshaking => {
+                upstream.host.note_connecting(upstream.speaks, false);
+            }
+            UpstreamState::Busy(_) | UpstreamState::Tunnel(_) => {}
         }
         self.ups.remove(token);
-        self.count_closed(upstream, matches!(upstream.state, UpstreamState::Busy(_)));
+        let active = match &upstream.http2 {
+            Some(http2) => !http2.is_idle(),
+            None => matches!(upstream.state, UpstreamState::Busy(_)),
+        };
+        self.count_closed(upstream, active);
+        if !upstream.connecting {
+            self.open_for_waiting(&upstream.host, upstream.speaks);
+        }
     }
 
     pub(super) fn count_closed(&mut self, upstream: &Upstream, active: bool) {
@@ -270,6 +260,9 @@ impl Engine {
             for token in host.take_idle() {
                 self.close_upstream(token);
             }
+            for token in host.shared() {
+                self.retire_http2(token);
+            }
         }
     }
 
@@ -299,34 +292,10 @@ impl Engine {
         exchange.note_failure(failure);
         self.attempt_failed(token, exchange, down, failure);
     }
-
-    /// No connection came about: one of those that wait for one is told.
-    fn waiting_lost(&mut self, host: &Rc<Host>, failure: &Failure) {
-        while let Some(token) = host.dequeue() {
-            let Some(mut exchange) = self.exchanges.take(token) else { continue };
-            if !matches!(&exchange.link, Link::Waiting(other) if Rc::ptr_eq(other, host)) {
-                self.settle_exchange(token, exchange);
-                continue;
-            }
-            self.leave_queue(token, &mut exchange);
-            if let Some(cluster) = self.clusters.get(host.cluster) {
-                cluster.stats.rq_pending_failure_eject.inc();
-            }
-            let downstream = exchange.downstream;
-            if let Some(mut down) = self.lend_downstream(downstream) {
-                exchange.note_failure(failure);
-                self.attempt_failed(token, &mut exchange, &mut down, failure);
-                self.return_downstream(downstream, down, exchange.is_done());
-            }
-            self.settle_exchange(token, exchange);
-            self.flush_upstream();
-            return;
-        }
-    }
 }
 
 impl Exchange {
-    fn note_failure(&mut self, failure: &Failure) {
+    pub(super) fn note_failure(&mut self, failure: &Failure) {
         if let Failure::ConnectFailed { reason } = failure {
             self.outcome.upstream_failure = Some(reason.as_ref().into());
         }

@@ -1,6 +1,6 @@
 //! One endpoint of one cluster in this worker: its pool of connections and what it is doing.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,7 +42,24 @@ pub(crate) struct Host {
     pub(crate) leaving: Cell<bool>,
     /// No longer of the cluster: no connection goes back to the pool.
     pub(crate) removed: Cell<bool>,
-    pool: RefCell<Pool>,
+    /// One pool for each way to agree on a version.
+    pools: RefCell<[Pool; 3]>,
+    /// What the host chose when it was last asked.
+    pub(crate) chose_http2: Cell<Option<bool>>,
+    /// Streams that it allows on a connection, or is taken to allow before it has said so.
+    pub(crate) allows_streams: Cell<u32>,
+}
+
+/// No server should allow fewer (RFC 9113 6.5.2).
+const USUAL_STREAMS: u32 = 100;
+
+/// Which version of HTTP a connection is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+    /// What the upstream chooses in the TLS handshake.
+    Either,
 }
 
 /// An address, and the same as text for logs.
@@ -62,6 +79,10 @@ impl Place {
 struct Pool {
     /// Connections that wait for a request, the most recently used last.
     idle: Vec<Token>,
+    /// Connections that carry many exchanges at a time.
+    shared: Vec<Token>,
+    /// Connections that are being made for those that wait.
+    connecting: usize,
     /// Exchanges that wait for a connection, the oldest first.
     waiting: VecDeque<Token>,
 }
@@ -83,7 +104,9 @@ impl Host {
             ejected_elsewhere: Cell::new(false),
             leaving: Cell::new(false),
             removed: Cell::new(false),
-            pool: RefCell::default(),
+            pools: RefCell::default(),
+            chose_http2: Cell::new(None),
+            allows_streams: Cell::new(USUAL_STREAMS),
         }
     }
 
@@ -119,34 +142,73 @@ impl Host {
     }
 
     /// The most recently used idle connection: the others may then time out.
-    pub(crate) fn pop_idle(&self) -> Option<Token> {
-        self.pool.borrow_mut().idle.pop()
+    pub(crate) fn pop_idle(&self, speaks: Speaks) -> Option<Token> {
+        self.pool(speaks).idle.pop()
     }
 
-    pub(crate) fn push_idle(&self, connection: Token) {
-        self.pool.borrow_mut().idle.push(connection);
+    pub(crate) fn push_idle(&self, speaks: Speaks, connection: Token) {
+        self.pool(speaks).idle.push(connection);
     }
 
-    /// Forgets an idle connection that has ended.
-    pub(crate) fn forget_idle(&self, connection: Token) {
-        self.pool.borrow_mut().idle.retain(|token| *token != connection);
+    /// A connection that carries many exchanges.
+    pub(crate) fn share(&self, speaks: Speaks, connection: Token) {
+        self.pool(speaks).shared.push(connection);
+    }
+
+    /// The first of the shared connections that is fit.
+    pub(crate) fn find_shared(&self, speaks: Speaks, fit: impl Fn(Token) -> bool) -> Option<Token> {
+        self.pool(speaks).shared.iter().copied().find(|token| fit(*token))
+    }
+
+    /// Notes that a connection is being made (or no more).
+    pub(crate) fn note_connecting(&self, speaks: Speaks, up: bool) {
+        let connecting = &mut self.pool(speaks).connecting;
+        *connecting = if up { connecting.saturating_add(1) } else { connecting.saturating_sub(1) };
+    }
+
+    /// Exchanges that wait, and connections that are being made for them.
+    pub(crate) fn waiting(&self, speaks: Speaks) -> (usize, usize) {
+        let pool = self.pool(speaks);
+        (pool.waiting.len(), pool.connecting)
+    }
+
+    fn pool(&self, speaks: Speaks) -> RefMut<'_, Pool> {
+        RefMut::map(self.pools.borrow_mut(), |[http1, http2, either]| match speaks {
+            Speaks::Http1 => http1,
+            Speaks::Http2 => http2,
+            Speaks::Either => either,
+        })
+    }
+
+    /// Forgets a connection that has ended.
+    pub(crate) fn forget(&self, speaks: Speaks, connection: Token) {
+        let mut pool = self.pool(speaks);
+        pool.idle.retain(|token| *token != connection);
+        pool.shared.retain(|token| *token != connection);
     }
 
     pub(crate) fn take_idle(&self) -> Vec<Token> {
-        std::mem::take(&mut self.pool.borrow_mut().idle)
+        self.pools.borrow_mut().iter_mut().flat_map(|pool| std::mem::take(&mut pool.idle)).collect()
     }
 
-    pub(crate) fn enqueue(&self, exchange: Token) {
-        self.pool.borrow_mut().waiting.push_back(exchange);
+    /// Every connection that carries many exchanges.
+    pub(crate) fn shared(&self) -> Vec<Token> {
+        self.pools.borrow().iter().flat_map(|pool| pool.shared.iter().copied()).collect()
     }
 
-    pub(crate) fn dequeue(&self) -> Option<Token> {
-        self.pool.borrow_mut().waiting.pop_front()
+    pub(crate) fn enqueue(&self, speaks: Speaks, exchange: Token) {
+        self.pool(speaks).waiting.push_back(exchange);
+    }
+
+    pub(crate) fn dequeue(&self, speaks: Speaks) -> Option<Token> {
+        self.pool(speaks).waiting.pop_front()
     }
 
     /// An exchange that gives up waiting.
     pub(crate) fn forget_waiting(&self, exchange: Token) {
-        self.pool.borrow_mut().waiting.retain(|token| *token != exchange);
+        for pool in self.pools.borrow_mut().iter_mut() {
+            pool.waiting.retain(|token| *token != exchange);
+        }
     }
 }
 

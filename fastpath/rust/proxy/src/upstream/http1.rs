@@ -3,16 +3,13 @@
 use meshloom_wire::http1::{BodyDecoder, BodyEvent, BodyLength, DecodeError, ResponseHead, ResponseKind};
 
 use super::events::UpstreamFate;
-use super::{Upstream, UpstreamPhase};
+use super::{MAX_INTERIM, Upstream, UpstreamPhase};
 use crate::downstream::Downstream;
 use crate::engine::{Engine, READS_PER_TURN};
 use crate::exchange::{Exchange, Stage};
 use crate::reactor::Token;
 use crate::reply::Failure;
 use crate::transport::{Buffers, Read};
-
-/// Interim responses to one request. More than this is an attack on us or on the client.
-const MAX_INTERIM: u32 = 100;
 
 /// Why reading stopped.
 enum Stop {
@@ -128,9 +125,7 @@ impl Engine {
         at: &mut usize,
     ) -> Stop {
         upstream.http.began |= !data.is_empty();
-        if let Some(limit) = exchange.times.limits.attempt_idle {
-            exchange.deadlines.attempt_idle = self.now().after(limit);
-        }
+        self.answer_moves(exchange);
         loop {
             let limits = upstream.limits;
             match &mut upstream.http.phase {
@@ -209,7 +204,7 @@ impl Engine {
         let decoder = BodyDecoder::new(if opens { BodyLength::UntilClose } else { head.body });
         let complete = decoder.is_done();
         upstream.http.phase = UpstreamPhase::Body(decoder);
-        self.observe(exchange, meshloom_balance::Outcome::Status(head.status));
+        self.observe_answer(exchange);
         if self.retry_response(exchange) {
             upstream.http.keep_alive &= complete && data.len() == head.len;
             return Err(Stop::Retry);
@@ -266,6 +261,7 @@ impl Engine {
                 let trailers = std::mem::take(&mut upstream.http.trailers);
                 let whole = exchange.body.complete;
                 self.let_go(exchange);
+                exchange.note_trailers(&trailers);
                 self.relay_end(exchange, down, &trailers);
                 // An answer before the end of the request: the rest of it has nowhere to go.
                 upstream.http.keep_alive &= whole;
@@ -289,15 +285,6 @@ impl Engine {
                 }
                 UpstreamFate::Close
             }
-        }
-    }
-
-    /// The exchange needs its connection no more.
-    fn let_go(&mut self, exchange: &mut Exchange) {
-        exchange.deadlines.attempt = crate::reactor::Millis::NEVER;
-        exchange.deadlines.attempt_idle = crate::reactor::Millis::NEVER;
-        if let crate::exchange::Link::Active(_, host) = std::mem::take(&mut exchange.link) {
-            self.release_attempt(exchange, &host);
         }
     }
 }

@@ -8,8 +8,11 @@ mod destination;
 mod events;
 mod host;
 mod http1;
+mod http2;
 mod original;
+mod pool;
 mod raw;
+mod response;
 mod stream;
 
 pub(crate) use choose::Want;
@@ -17,5 +20,9 @@ pub(crate) use cluster::{ClusterId, Clusters, UpdateContext};
 pub(crate) use connection::{ResponseReader, Upstream, UpstreamPhase, UpstreamState};
 pub(crate) use destination::{Destination, redirected};
 pub(crate) use events::UpstreamFate;
-pub(crate) use host::{Host, bump};
+pub(crate) use host::{Host, Speaks, bump};
+pub(crate) use http2::Http2;
 pub(crate) use stream::UpstreamStream;
+
+/// Interim responses to one request. More than this is an attack on us or on the client.
+const MAX_INTERIM: u32 = 100;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use meshloom_wire::http1::{BodyDecoder, BodyLength};
 
-use super::{Host, Upstream, UpstreamFate, UpstreamPhase, UpstreamState, UpstreamStream};
+use super::{Host, Speaks, Upstream, UpstreamFate, UpstreamPhase, UpstreamState, UpstreamStream};
 use crate::codec::Sender;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Link};
@@ -19,7 +19,7 @@ impl Engine {
         exchange: &mut Exchange,
         host: Rc<Host>,
     ) -> Result<(), Failure> {
-        let connection = self.open_connection(&host, UpstreamState::Busy(token))?;
+        let connection = self.open_connection(&host, UpstreamState::Busy(token), Speaks::Http1)?;
         exchange.link = Link::Active(UpstreamStream::whole(connection), host);
         exchange.tries.counted_active = true;
         self.count_cluster(exchange, |stats| {

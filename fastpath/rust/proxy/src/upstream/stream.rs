@@ -1,10 +1,12 @@
 //! Requests on their way to an upstream, whichever version of HTTP it speaks.
 
+use meshloom_wire::http2::ErrorCode;
+
 use super::{Upstream, UpstreamState};
 use crate::codec::{Outbox, Sender, request_head};
 use crate::engine::Engine;
 use crate::exchange::RequestBody;
-use crate::message::Request;
+use crate::message::{Protocol, Request};
 use crate::reactor::{Millis, Token};
 
 /// One stream of one connection.
@@ -32,25 +34,40 @@ pub(crate) struct Sent {
 }
 
 impl Upstream {
-    /// The connection carries this exchange from now on.
-    pub(crate) fn begin(&mut self, connection: Token, exchange: Token) -> UpstreamStream {
-        self.state = UpstreamState::Busy(exchange);
-        self.deadline = Millis::NEVER;
-        self.served += 1;
-        self.paused = false;
-        self.http.restart();
-        UpstreamStream::whole(connection)
+    /// The version that it speaks.
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.http2.is_some() { Protocol::Http2 } else { Protocol::Http11 }
     }
 
-    /// Sends the head, what is there of the body, and its end when that is known. Gives the bytes on the wire.
+    /// The connection carries this exchange from now on.
+    pub(crate) fn begin(&mut self, connection: Token, exchange: Token) -> Option<UpstreamStream> {
+        let number = match &mut self.http2 {
+            Some(http2) => http2.open(exchange)?,
+            None => {
+                self.state = UpstreamState::Busy(exchange);
+                self.deadline = Millis::NEVER;
+                self.paused = false;
+                self.http.restart();
+                0
+            }
+        };
+        self.served += 1;
+        Some(UpstreamStream { connection, number })
+    }
+
+    /// Sends the head, what is there of the body, and its end when that is known.
     pub(crate) fn send_request(
         &mut self,
-        _to: UpstreamStream,
+        to: UpstreamStream,
         request: &Request,
         body: &RequestBody,
         out: &mut Outbox,
-    ) -> u64 {
+    ) -> Sent {
         let before = out.bytes.len();
+        if let Some(http2) = &mut self.http2 {
+            let congested = http2.send_request(to.number, request, body, &mut out.bytes);
+            return Sent { wire: (out.bytes.len() - before) as u64, congested };
+        }
         self.sender = request_head(&mut out.bytes, request);
         let head = (out.bytes.len() - before) as u64;
         let wire = self.sender.wire_len(&body.kept);
@@ -59,7 +76,7 @@ impl Upstream {
         if body.complete {
             self.sender.end(out, &body.trailers);
         }
-        head + wire
+        Sent { wire: head + wire, congested: self.io.unsent() > 0 }
     }
 }
 
@@ -76,6 +93,11 @@ impl Engine {
     pub(crate) fn send_upstream_data(&mut self, to: UpstreamStream, data: &[u8]) -> Sent {
         self.aim(to.connection);
         let Some(mut upstream) = self.ups.take(to.connection) else { return Sent::default() };
+        if upstream.http2.is_some() {
+            let sent = self.send_stream_data(to.number, &mut upstream, data);
+            self.ups.put_back(to.connection, upstream);
+            return sent;
+        }
         let wire = upstream.sender.wire_len(data);
         let sent = upstream.sender.data(&mut self.up_out, &mut upstream.io, data);
         upstream.broken |= sent.is_err();
@@ -88,6 +110,9 @@ impl Engine {
     pub(crate) fn send_upstream_end(&mut self, to: UpstreamStream, trailers: &[u8]) {
         self.aim(to.connection);
         let Some(upstream) = self.ups.get_mut(to.connection) else { return };
+        if let Some(http2) = &mut upstream.http2 {
+            return http2.send_end(to.number, trailers, &mut self.up_out.bytes);
+        }
         if upstream.sender == Sender::Tunnel {
             upstream.broken |= self.up_out.flush(&mut upstream.io).is_err();
             return upstream.io.end();
@@ -95,8 +120,30 @@ impl Engine {
         upstream.sender.end(&mut self.up_out, trailers);
     }
 
+    fn send_stream_data(&mut self, number: u32, upstream: &mut Upstream, data: &[u8]) -> Sent {
+        let limit = self.upstream_limit(upstream);
+        let Some(http2) = &mut upstream.http2 else { return Sent::default() };
+        let before = self.up_out.bytes.len();
+        let mut congested = http2.send_data(number, data, &mut self.up_out.bytes);
+        // What waits for the window counts too: it goes out, if anything does.
+        let wire = (self.up_out.bytes.len() - before).max(data.len()) as u64;
+        if upstream.io.unsent() > limit {
+            http2.crowd(number);
+            congested = true;
+        }
+        if self.up_out.is_large() {
+            upstream.flush(&mut self.up_out);
+        }
+        Sent { wire, congested }
+    }
+
     /// Gives up a request and its response. An HTTP/1 connection with half of either on it is closed.
     pub(crate) fn abort_stream(&mut self, of: UpstreamStream) {
+        if self.ups.get(of.connection).is_some_and(|upstream| upstream.http2.is_some()) {
+            self.close_stream(of, ErrorCode::CANCEL);
+            // Whoever waits for a stream may have this one.
+            return self.run_soon(of.connection);
+        }
         if self.up_target == Some(of.connection) {
             self.up_target = None;
             self.up_out.bytes.clear();
@@ -106,8 +153,10 @@ impl Engine {
 
     /// The client has taken bytes: a response that was held back may go on.
     pub(crate) fn resume_response(&mut self, of: UpstreamStream) {
-        if self.ups.get(of.connection).is_some_and(|upstream| upstream.paused) {
-            self.run_soon(of.connection);
+        match self.ups.get(of.connection) {
+            Some(upstream) if upstream.http2.is_some() => self.http2_resume(of),
+            Some(upstream) if upstream.paused => self.run_soon(of.connection),
+            _ => {}
         }
     }
 }

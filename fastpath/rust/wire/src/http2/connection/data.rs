@@ -124,6 +124,19 @@ impl Connection {
         self.unsent.written(out.len() - before);
     }
 
+    /// As [`Self::consumed`], to the connection's window only: whoever lets one slow stream wait must not let all wait. The
+    /// stream's part follows with [`Self::consumed_by_stream`].
+    pub fn consumed_by_connection(&mut self, bytes: usize, out: &mut Vec<u8>) {
+        self.consumed(0, bytes, out);
+    }
+
+    /// As [`Self::consumed`], to the stream's window only.
+    pub fn consumed_by_stream(&mut self, stream: StreamId, bytes: usize, out: &mut Vec<u8>) {
+        let before = out.len();
+        self.open_stream_window(stream, bytes, out);
+        self.unsent.written(out.len() - before);
+    }
+
     /// The same; `stream` 0 is for payload that no stream has counted.
     fn give_back(&mut self, stream: StreamId, bytes: usize, out: &mut Vec<u8>) {
         if bytes == 0 {
@@ -133,6 +146,10 @@ impl Connection {
             write::window_update(0, increment, out);
             self.unsent.frames(1);
         }
+        self.open_stream_window(stream, bytes, out);
+    }
+
+    fn open_stream_window(&mut self, stream: StreamId, bytes: usize, out: &mut Vec<u8>) {
         let receiving = self.streams.get_mut(stream).filter(|stream| stream.receiving != Receiving::Nothing);
         if let Some(increment) = receiving.and_then(|stream| stream.receive_window.give_back(bytes)) {
             write::window_update(stream, increment, out);
