@@ -280,8 +280,10 @@ class Session:
 
     def play(self) -> float | None:
         """Does all steps that are due; gives the seconds until the next one."""
+        # One moment for both: what gets due in between must not be slept through.
+        now = time.monotonic()
         for stream, played in list(self.streams.items()):
-            while played.steps and played.due <= time.monotonic() and not self.ended:
+            while played.steps and played.due <= now and not self.ended:
                 try:
                     went = self.step(stream, played, played.steps[0])
                 except h2.exceptions.ProtocolError:
@@ -291,7 +293,6 @@ class Session:
                 if not went:
                     break
         self.flush()
-        now = time.monotonic()
         waits = [played.due - now for played in self.streams.values() if played.steps and played.due > now]
         return max(min(waits), 0.001) if waits else None
 
