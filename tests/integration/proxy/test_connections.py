@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.integration.proxy.conftest import MakeOrigin
+from tests.support.bootstrap import fault, router
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Received, answer
 from tests.support.proxies import Proxy
@@ -38,6 +39,15 @@ def test_requests_on_one_connection_share_one_upstream_connection(simple: Simple
     assert proxy.stat("cluster.origin.upstream_cx_total") == 1
     assert proxy.stat("cluster.origin.upstream_rq_total") == 5
     assert proxy.stat("http.l.downstream_rq_2xx") == 5
+
+
+def test_a_body_that_comes_before_its_upstream_waits_and_goes_on(simple: Simple, origin: MakeOrigin) -> None:
+    filters = [fault(delay={"fixed_delay": "0.3s", "percentage": {"numerator": 100}}), router()]
+    proxy = simple(origin(echo).port, hcm={"http_filters": filters})
+    body = bytes(range(256)) * 4000
+    with Client(proxy.port("l")) as client:
+        client.send(request("POST", "/", body=body))
+        assert client.response().body == body
 
 
 def test_pipelined_requests_are_answered_in_order(simple: Simple, origin: MakeOrigin) -> None:
