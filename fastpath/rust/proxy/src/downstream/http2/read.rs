@@ -186,6 +186,7 @@ impl Engine {
         stream.complete |= end;
         if stream.tunnel == Tunnel::Waiting && stream.exchange.is_some() {
             stream.early.extend_from_slice(data);
+            stream.early_end |= end;
             stream.withheld += data.len();
             return;
         }
@@ -221,8 +222,9 @@ impl Engine {
             let Some(exchange) = stream.exchange.and_then(|token| self.exchanges.get(token)) else {
                 continue;
             };
-            if stream.tunnel == Tunnel::Open && !stream.early.is_empty() {
-                opened.push((stream.id, std::mem::take(&mut stream.early)));
+            if stream.tunnel == Tunnel::Open && (stream.early_end || !stream.early.is_empty()) {
+                let end = std::mem::take(&mut stream.early_end);
+                opened.push((stream.id, std::mem::take(&mut stream.early), end));
             }
             let connected = exchange.upstream().is_some();
             *revisit |= stream.paused == Paused::Unconnected && !connected;
@@ -231,9 +233,8 @@ impl Engine {
                 stream.give_back(codec, &mut self.down_out.bytes);
             }
         }
-        for (id, early) in opened {
-            let complete = down.http2().is_some_and(|http| http.end_of_early(id));
-            self.pass_on(down, id, &early, complete);
+        for (id, early, end) in opened {
+            self.pass_on(down, id, &early, end);
             let Some(http) = down.http2() else { return };
             let Http2 { codec, streams, .. } = http;
             if let Some(stream) = streams.get_mut(id).filter(|stream| stream.paused == Paused::No) {

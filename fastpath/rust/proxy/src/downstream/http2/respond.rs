@@ -249,11 +249,6 @@ impl Http2 {
             stream.tunnel = Tunnel::Open;
         }
     }
-
-    /// The client has ended its side of a tunnel before that was open.
-    pub(super) fn end_of_early(&self, id: StreamId) -> bool {
-        self.streams.get(id).is_some_and(|stream| stream.complete)
-    }
 }
 
 fn is_bodiless(status: u16) -> bool {

@@ -20,6 +20,8 @@ pub(super) struct Stream {
     pub(super) tunnel: Tunnel,
     /// Bytes behind the head of a request for a tunnel that is not open yet.
     pub(super) early: Vec<u8>,
+    /// The client's side of the tunnel has ended before that was open.
+    pub(super) early_end: bool,
     /// Request bytes whose window has not been given back.
     pub(super) withheld: usize,
     /// The request is complete.
@@ -96,6 +98,7 @@ impl Stream {
             paused: Paused::No,
             tunnel: Tunnel::No,
             early: Vec::new(),
+            early_end: false,
             withheld: 0,
             complete,
             deadline: Millis::NEVER,
