@@ -108,3 +108,15 @@ fn payload_and_padding_that_nobody_gets_count_for_the_connection_only_until_skip
     let updates = sent(&session.out).into_iter().filter(|frame| frame.0 == WINDOW_UPDATE);
     assert!(updates.count() >= 9);
 }
+
+#[test]
+fn a_window_of_small_frames_behind_a_reset_is_no_flood() {
+    let mut session = server(Config::default());
+    session.feed(&headers(1, 0, &POST));
+    session.connection.reset(1, ErrorCode::NO_ERROR, &mut session.out);
+    for _ in 0..5000 {
+        session.feed(&frame(DATA, 0, 1, b"0123456789"));
+    }
+    session.feed(&headers(3, END_STREAM, &GET));
+    assert!(matches!(session.events.last(), Some(Event::Request { stream: 3, .. })));
+}
