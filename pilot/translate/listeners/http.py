@@ -69,8 +69,7 @@ def connection_manager(
     if settings.side is not Side.OUTBOUND:
         made.server_name = _SERVER_NAME
         _client_certificates(made, settings.side)
-    if not settings.traits.own:
-        made.upgrade_configs.add(upgrade_type="websocket")
+    made.upgrade_configs.add(upgrade_type="websocket")
     return made
 
 
