@@ -26,12 +26,6 @@ _POLICY_BLOCKS = (
     "outlierDetection.outlierDetectionHttpErrorCodes",
 )
 _WHOLE_POLICY = ("tunnel", "proxyProtocol", "retryBudget")
-_POOL_HTTP2 = (
-    "connectionPool.http.useClientProtocol",
-    "connectionPool.http.h2UpgradePolicy=UPGRADE",
-    "connectionPool.http.maxConcurrentStreams",
-    "connectionPool.http.http2KeepAlive",
-)
 
 
 def _in_policies(blocks: tuple[str, ...], whole: tuple[str, ...] = ()) -> tuple[str, ...]:
@@ -86,8 +80,6 @@ _NOT_IN_MESHPROXY: Mapping[str, tuple[str, ...]] = {
         "http[].mirrorPercent",
         "http[].mirror_percent",
     ),
-    "DestinationRule": _in_policies(_POOL_HTTP2),
-    "MeshConfig": ("h2UpgradePolicy=UPGRADE",),
 }
 _NO_EFFECT = "is not implemented yet and has no effect"
 _ENVOY_ALONE = "is not implemented by meshproxy yet: it takes effect in Envoy alone"

@@ -44,11 +44,11 @@ class Spoken:
     client_http2: bool
 
     @classmethod
-    def of(cls, policy: TrafficPolicy, protocol: Protocol, config: MeshConfig, can_http2: bool) -> Spoken:
-        """HTTP/2 by the port, or upgraded by rule, if the client can."""
+    def of(cls, policy: TrafficPolicy, protocol: Protocol, config: MeshConfig) -> Spoken:
+        """HTTP/2 by the port, or upgraded by rule."""
         http = (policy.connection_pool or ConnectionPool()).http or HttpPool()
-        http2 = can_http2 and _upstream_http2(http, protocol, config)
-        return cls(protocol.is_http, http2, can_http2 and bool(http.use_client_protocol))
+        http2 = _upstream_http2(http, protocol, config)
+        return cls(protocol.is_http, http2, bool(http.use_client_protocol))
 
 
 def apply_policy(

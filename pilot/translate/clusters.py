@@ -110,7 +110,7 @@ class ClusterBuilder:
         made = cluster_pb2.Cluster(name=wanted.name, metadata=_metadata(wanted))
         policy = wanted.policy
         config = self._model.config
-        spoken = Spoken.of(policy, wanted.port.protocol, config, can_http2=not self._traits.own)
+        spoken = Spoken.of(policy, wanted.port.protocol, config)
         apply_policy(made, policy, spoken, config)
         if self._traits.grpc:
             made.lb_policy = cluster_pb2.Cluster.ROUND_ROBIN  # the one policy that every gRPC library has

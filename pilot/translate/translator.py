@@ -72,10 +72,7 @@ class ModelTranslator:
 
     def _sidecar(self, proxy: Proxy, traits: Traits, view: View) -> Snapshot:
         inbound = list(self._inbound(proxy))
-        clusters = [
-            inbound_cluster(p.number, p.app, p.service, p.protocol.is_http2 and not traits.own)
-            for p in inbound
-        ]
+        clusters = [inbound_cluster(p.number, p.app, p.service, p.protocol.is_http2) for p in inbound]
         listeners = [
             inbound_listener(port, traits, self._model.config).at(proxy.ip, port.number) for port in inbound
         ]

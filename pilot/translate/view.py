@@ -129,7 +129,7 @@ def _service_listeners(
             continue
         for port in service.ports:
             key = ServicePortKey(service.namespace, service.hostname, port.number)
-            if scope.traits.routes_http(port.protocol):
+            if port.protocol.is_http:
                 made[key] = memo.get(
                     ("listener", scope.traits, key),
                     (),

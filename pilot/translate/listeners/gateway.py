@@ -131,7 +131,7 @@ def _tls_chains(
 
 
 def _server_socket(settings: ServerTls, scope: RouteScope) -> base_pb2.TransportSocket:
-    alpn = ("http/1.1",) if scope.traits.own else ("h2", "http/1.1")
+    alpn = ("h2", "http/1.1")
     if settings.mode is ServerTlsMode.ISTIO_MUTUAL:
         config = scope.model.config
         return tls.mesh_downstream((config.trust_domain, *config.trust_domain_aliases), (*alpn, "istio"))

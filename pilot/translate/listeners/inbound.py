@@ -61,7 +61,7 @@ def _chains(
         name=f"inbound_{port.number}_mtls",
         filter_chain_match=secure,
         filters=filters,
-        transport_socket=tls.mesh_downstream(domains, _alpn(port.protocol, traits)),
+        transport_socket=tls.mesh_downstream(domains, _alpn(port.protocol)),
     )
     if port.mode is not MtlsMode.PERMISSIVE:
         return
@@ -75,18 +75,18 @@ def _chains(
     )
 
 
-def _alpn(protocol: Protocol, traits: Traits) -> tuple[str, ...]:
+def _alpn(protocol: Protocol) -> tuple[str, ...]:
     """What the server agrees to; "istio" for clients that only mark their TLS as the mesh's."""
-    if not traits.routes_http(protocol):
+    if not protocol.is_http:
         return ("istio", "h2", "http/1.1")
-    return ("http/1.1", "istio") if traits.own else ("h2", "http/1.1", "istio")
+    return ("h2", "http/1.1", "istio")
 
 
 def _filters(port: InboundPort, traits: Traits, config: MeshConfig) -> list[listener_components_pb2.Filter]:
-    if not traits.routes_http(port.protocol):
+    if not port.protocol.is_http:
         return _opaque(port, traits, config)
     settings = HttpSettings(
-        Side.INBOUND, f"inbound_0.0.0.0_{port.number}", traits, config, routes=_routes(port, traits)
+        Side.INBOUND, f"inbound_0.0.0.0_{port.number}", traits, config, routes=_routes(port)
     )
     return [http_filter(settings)]
 
@@ -96,12 +96,11 @@ def _opaque(port: InboundPort, traits: Traits, config: MeshConfig) -> list[liste
     return tcp_filters(name, TcpSettings(Side.INBOUND, name, traits, config))
 
 
-def _routes(port: InboundPort, traits: Traits) -> route_pb2.RouteConfiguration:
+def _routes(port: InboundPort) -> route_pb2.RouteConfiguration:
     """Everything to the workload, without a timeout: the caller's side sets those."""
     route = route_components_pb2.Route(name="default", match=route_components_pb2.RouteMatch(prefix="/"))
     route.route.cluster = names.inbound(port.number)
     route.route.timeout.CopyFrom(duration_pb2.Duration())
-    if not traits.own:
-        route.route.max_grpc_timeout.CopyFrom(duration_pb2.Duration())
+    route.route.max_grpc_timeout.CopyFrom(duration_pb2.Duration())
     host = route_components_pb2.VirtualHost(name=f"inbound|http|{port.number}", domains=["*"], routes=[route])
     return route_pb2.RouteConfiguration(name=names.inbound(port.number), virtual_hosts=[host])

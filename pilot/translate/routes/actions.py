@@ -90,14 +90,13 @@ def _limits(made: route_components_pb2.RouteAction, rule: HttpRoute, to: Forward
     """No timeout unless the rule has one: Envoy's own default of 15 s is not Istio's.
 
     `max_stream_duration` is what gRPC's own client reads; Envoy, where it is given, no longer heeds
-    `timeout`. So Envoy gets the older `max_grpc_timeout` for the `grpc-timeout` header, as from Istio; our
-    own proxy, which passes gRPC through, needs neither.
+    `timeout`. So proxies get the older `max_grpc_timeout` for the `grpc-timeout` header, as from Istio.
     """
     limit = duration(rule.timeout) if rule.timeout else duration_pb2.Duration()
     made.timeout.CopyFrom(limit)
     if to.traits.grpc:
         made.max_stream_duration.max_stream_duration.CopyFrom(limit)
-    elif not to.traits.own:
+    else:
         made.max_grpc_timeout.CopyFrom(limit)
     retries = retry_policy(rule.retries, to.config.default_http_retry_policy)
     if retries is not None:

@@ -42,7 +42,7 @@ def routed_ports(services: Sequence[Service], index: HostIndex, scope: RouteScop
         RoutedPort(service, port, _routes(service, port, index, replace(scope, port=port.number)))
         for service in services
         for port in service.ports
-        if scope.traits.routes_http(port.protocol)
+        if port.protocol.is_http
     ]
 
 

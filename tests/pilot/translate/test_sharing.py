@@ -66,9 +66,9 @@ spec: {mtls: {mode: DISABLE}}
     assert "envoy.transport_socket_match" not in metadata["filter_metadata"]
 
 
-def test_our_own_proxy_passes_grpc_through_as_bytes() -> None:
-    assert MAIL_GRPC in translated(sidecar(own_filters=False)).of(TypeUrl.ROUTE).resources
-    assert MAIL_GRPC not in translated(sidecar(own_filters=True)).of(TypeUrl.ROUTE).resources
+@pytest.mark.parametrize("own", [True, False])
+def test_grpc_is_routed_by_rules(own: bool) -> None:
+    assert MAIL_GRPC in translated(sidecar(own_filters=own)).of(TypeUrl.ROUTE).resources
 
 
 def test_only_our_own_proxy_is_told_of_telemetry_filters() -> None:
