@@ -16,6 +16,7 @@ mod retry;
 mod timers;
 mod tunnel;
 pub(crate) mod values;
+mod websocket;
 mod xfcc;
 
 use std::borrow::Cow;

@@ -4,7 +4,7 @@
 use meshloom_model::upgrade::Upgrades;
 use meshloom_wire::http1::{BodyLength, Method};
 
-use super::Exchange;
+use super::{Exchange, websocket};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::message::{Protocol, Request};
@@ -57,6 +57,7 @@ impl Engine {
         let ends_here = route.get(kind).is_some_and(|upgrade| upgrade.terminate);
         exchange.tunnel = Tunnel::Asked { ends_here };
         exchange.request.body = BodyLength::UntilClose;
+        websocket::add_key(&mut exchange.request, &mut self.rng);
         Ok(())
     }
 
@@ -69,6 +70,7 @@ impl Engine {
         exchange.body.replayable = false;
         exchange.response.body = BodyLength::UntilClose;
         exchange.response.announced = None;
+        websocket::finish_answer(&exchange.request, &mut exchange.response);
         exchange.chain.stats.cx_upgrades_total.inc();
         exchange.chain.stats.cx_upgrades_active.add(1);
         down.open_tunnel(exchange.stream);

@@ -120,6 +120,16 @@ impl Request {
         self.method_text = request.method_span.range();
         self.target = request.path.range();
         self.authority = request.authority.range();
+        if self.upgrade.is_some() {
+            self.read_extended_connect();
+        }
+    }
+
+    /// RFC 8441 4: an extended CONNECT asks what `GET` with `Upgrade` asks for in HTTP/1, and is routed like that.
+    fn read_extended_connect(&mut self) {
+        self.method = Method::Get;
+        self.method_text = self.fields.store(b"GET");
+        self.body = BodyLength::None;
     }
 
     /// A head that came over HTTP/2 and cannot be used.
