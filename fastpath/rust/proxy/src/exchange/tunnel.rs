@@ -70,6 +70,11 @@ impl Engine {
         exchange.body.replayable = false;
         exchange.response.body = BodyLength::UntilClose;
         exchange.response.announced = None;
+        if exchange.request.upgrade.is_some() {
+            // RFC 8441 4: HTTP/2 has no 101.
+            let over_http2 = exchange.request.version == Protocol::Http2;
+            exchange.response.status = if over_http2 { 200 } else { 101 };
+        }
         websocket::finish_answer(&exchange.request, &mut exchange.response);
         exchange.chain.stats.cx_upgrades_total.inc();
         exchange.chain.stats.cx_upgrades_active.add(1);
