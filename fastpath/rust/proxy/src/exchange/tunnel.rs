@@ -95,6 +95,15 @@ impl Exchange {
             }
     }
 
+    /// An upstream of HTTP/2 agrees to an upgrade as to a CONNECT (RFC 8441 4): what it says is put as HTTP/1 puts it.
+    pub(crate) fn read_agreement(&mut self) {
+        let asked = matches!(self.tunnel, Tunnel::Asked { .. });
+        let protocol = self.request.upgrade_protocol();
+        if let Some(protocol) = protocol.filter(|_| asked && (200..=299).contains(&self.response.status)) {
+            self.response.switch_to(protocol);
+        }
+    }
+
     /// Is what the upstream switches to among what the client asked for?
     pub(crate) fn asked_for(&self, protocol: &[u8]) -> bool {
         let asked = self.request.upgrade_protocol().unwrap_or_default();

@@ -74,6 +74,12 @@ impl Response {
         self.upgrade = None;
     }
 
+    /// Turns an agreement into the answer 101 that it means.
+    pub(crate) fn switch_to(&mut self, protocol: &[u8]) {
+        self.status = 101;
+        self.upgrade = Some(self.fields.store(protocol));
+    }
+
     /// The protocol that the upstream switches to.
     pub(crate) fn upgrade_protocol(&self) -> Option<&[u8]> {
         self.upgrade.as_ref().map(|range| self.fields.slice(range))

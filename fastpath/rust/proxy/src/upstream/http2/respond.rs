@@ -50,10 +50,11 @@ impl Engine {
         self.on_stream(of, |engine, token, exchange, down| {
             exchange.outcome.wire_received += wire;
             engine.answer_moves(exchange);
+            exchange.response.load_http2(head, end);
             if (100..200).contains(&head.status) {
                 return engine.interim(of, token, exchange, down);
             }
-            exchange.response.load_http2(head, end);
+            exchange.read_agreement();
             engine.observe_answer(exchange);
             if engine.retry_response(exchange) {
                 let code = if end { ErrorCode::NO_ERROR } else { ErrorCode::CANCEL };
@@ -67,12 +68,16 @@ impl Engine {
         });
     }
 
-    /// Interim responses go no further, as with Envoy; the client got its 100 from us. Too many are an attack.
+    /// An interim response, which is in the exchange. Too many are an attack.
     fn interim(&mut self, of: UpstreamStream, token: Token, exchange: &mut Exchange, down: &mut Downstream) {
         let Some(http2) = self.http2(of.connection) else { return };
         let Some(stream) = http2.streams.get_mut(&of.number) else { return };
         stream.interim += 1;
-        if stream.interim > MAX_INTERIM {
+        let flood = stream.interim > MAX_INTERIM;
+        if !flood && exchange.relays_interim(exchange.response.status) {
+            self.write_interim(exchange, down);
+        }
+        if flood {
             self.close_stream(of, ErrorCode::ENHANCE_YOUR_CALM);
             self.stream_failed(token, exchange, down, &Failure::UpstreamProtocol(None));
         }

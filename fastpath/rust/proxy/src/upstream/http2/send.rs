@@ -45,15 +45,19 @@ impl Http2 {
         let ends = body.complete && body.kept.is_empty() && body.trailers.is_empty();
         let mut length = [0; 20];
         let length = content_length(request.body, &mut length);
-        let pseudo = [
-            (&b":method"[..], request.method_text()),
-            (b":scheme", request.scheme.as_str().as_bytes()),
-            (b":authority", request.authority()),
-            (b":path", request.target()),
-        ];
         let framing = length.map(|digits| (&b"content-length"[..], digits));
-        let fields = pseudo.into_iter().chain(request.fields.forwarded()).chain(framing);
-        self.codec.send_head(number, fields, ends, out);
+        if request.body == BodyLength::UntilClose {
+            self.codec.send_head(number, tunnel_head(request), false, out);
+        } else {
+            let pseudo = [
+                (&b":method"[..], request.method_text()),
+                (b":scheme", request.scheme.as_str().as_bytes()),
+                (b":authority", request.authority()),
+                (b":path", request.target()),
+            ];
+            let fields = pseudo.into_iter().chain(request.fields.forwarded()).chain(framing);
+            self.codec.send_head(number, fields, ends, out);
+        }
         let Some(stream) = self.streams.get_mut(&number) else { return false };
         stream.ended = ends;
         stream.complete = ends;
@@ -214,4 +218,17 @@ impl Engine {
             self.resume_request(downstream, stream);
         }
     }
+}
+
+/// What asks for a tunnel: CONNECT (RFC 9113 8.5), or for an upgrade its extended form (RFC 8441 4).
+fn tunnel_head(request: &Request) -> impl Iterator<Item = (&[u8], &[u8])> {
+    let extended = request.upgrade_protocol().map(|protocol| {
+        let scheme = request.scheme.as_str().as_bytes();
+        [(&b":protocol"[..], protocol), (b":scheme", scheme), (b":path", request.target())]
+    });
+    let pseudo = [(&b":method"[..], &b"CONNECT"[..]), (b":authority", request.authority())];
+    // RFC 8441 5: this is for HTTP/1 alone.
+    let fields =
+        request.fields.forwarded().filter(|(name, _)| !name.eq_ignore_ascii_case(b"sec-websocket-key"));
+    pseudo.into_iter().chain(extended.into_iter().flatten()).chain(fields)
 }
