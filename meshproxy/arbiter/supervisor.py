@@ -159,11 +159,13 @@ class Arbiter:
             "bundle_fd": bundle.fd if bundle else None,
             "bundle_version": bundle.version if bundle else 0,
             "telemetry_fd": self._regions.fds[slot],
+            "limits_fd": self._regions.limits_fd,
             "listeners": [{**endpoint.describe(), "fd": each.fileno()} for endpoint, each in held],
             "drain_time_s": self._options.drain_time_s,
             "ticket_secret": self._ticket_secret,
         }
         keep = [theirs.fileno(), self._regions.fds[slot], *(each.fileno() for _, each in held)]
+        keep += [self._regions.limits_fd] if self._regions.limits_fd is not None else []
         pid = child.fork_worker(self._program.worker, settings, keep + ([bundle.fd] if bundle else []))
         theirs.close()
         failures = getattr(self._at(slot), "failures", 0)

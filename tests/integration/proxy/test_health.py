@@ -9,17 +9,24 @@ import socketserver
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
+import h2.config
+import h2.connection
+import h2.events
+
 from tests.integration.proxy.conftest import MakeOrigin, Start
-from tests.support.bootstrap import cluster, http_listener, route, virtual_host
+from tests.support.bootstrap import TYPE, cluster, http_listener, route, virtual_host
 from tests.support.client import fetch
 from tests.support.origin import Answer, Received, Script, answer
 from tests.support.proxies import Proxy
 
 PATIENCE_SECONDS = 10.0
+UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
 
 
 def until(condition: Callable[[], bool], what: str) -> None:
@@ -306,3 +313,85 @@ def test_connections_to_an_endpoint_that_fails_are_closed_where_asked(
     assert proxy.stat("cluster.c.upstream_cx_active") == 1
     member.health = answer(503)
     until(lambda: proxy.stat("cluster.c.upstream_cx_active") == 0, "it is still open")
+
+
+@contextmanager
+def grpc_health(status: dict[str, int], asked: list[bytes]) -> Iterator[int]:
+    """A gRPC server whose health service says the number in `status`; without one, that nobody is known."""
+
+    def answer_check(message: bytes, context: grpc.ServicerContext) -> bytes:
+        asked.append(message)
+        if "now" not in status:
+            context.abort(grpc.StatusCode.NOT_FOUND, "no such service")
+        return bytes([8, status["now"]])
+
+    handler = grpc.method_handlers_generic_handler(
+        "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(answer_check)}
+    )
+    server = grpc.server(ThreadPoolExecutor(2), handlers=(handler,))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield port
+    server.stop(None)
+
+
+def test_grpc_checks_ask_for_a_service(start: Start) -> None:
+    status, asked = {"now": 1}, list[bytes]()
+    health = check(grpc_health_check={"service_name": "shop", "authority": "shop.test"})
+    del health["http_health_check"]
+    with grpc_health(status, asked) as port:
+        proxy = serve(start, [port], health)
+        assert flags_of(proxy, port) == "healthy"
+        assert asked[0] == b"\x0a\x04shop"
+        for unwell in ({"now": 2}, {"now": 0}, {}):
+            status.clear()
+            status.update(unwell)
+            until(lambda: flags_of(proxy, port) == "/failed_active_hc", f"{unwell} passes")
+            status["now"] = 1
+            until(lambda: flags_of(proxy, port) == "healthy", "serving does not pass")
+
+
+def test_http_checks_may_be_made_over_http2(start: Start) -> None:
+    with http2_health() as (port, paths):
+        http = {"path": "/health", "codec_client_type": "HTTP2"}
+        proxy = serve(start, [port], check(http_health_check=http))
+        assert flags_of(proxy, port) == "healthy"
+        until(lambda: paths.count("/health") >= 3, "nobody checks")
+
+
+@contextmanager
+def http2_health() -> Iterator[tuple[int, list[str]]]:
+    """An HTTP/2 server that answers every request with 200."""
+    paths: list[str] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
+            connection.initiate_connection()
+            self.request.sendall(connection.data_to_send())
+            while heard := self.request.recv(4000):
+                for event in connection.receive_data(heard):
+                    if isinstance(event, h2.events.RequestReceived):
+                        paths.append(dict(event.headers)[b":path"].decode())
+                        connection.send_headers(event.stream_id, [(":status", "200")])
+                        connection.send_data(event.stream_id, b"fine", end_stream=True)
+                self.request.sendall(connection.data_to_send())
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield int(server.server_address[1]), paths
+        server.shutdown()
+
+
+def test_checks_speak_tls_by_their_own_labels(start: Start, origin: MakeOrigin) -> None:
+    # Only labels of the check lead to TLS, which this endpoint does not speak.
+    labels = {"tls": "yes"}
+    socket = {"name": "tls", "typed_config": {"@type": TYPE + UPSTREAM_TLS}}
+    matches = [{"name": "tls", "match": labels, "transport_socket": socket}]
+    upstream = origin(Member(0))
+    health = check(transport_socket_match_criteria=labels)
+    proxy = serve(start, [upstream.port], health, transport_socket_matches=matches)
+    assert flags_of(proxy, upstream.port).startswith("/failed_active_hc")
+    assert proxy.stat("cluster.c.health_check.network_failure") >= 1
+    assert reached(proxy) == {"0"}

@@ -37,7 +37,7 @@ mod subset;
 
 pub use backoff::Backoff;
 pub use balancer::{Balancer, BalancerSettings, Policy};
-pub use breaker::{Breakers, Overflow, Resource, RetryBudget, Thresholds};
+pub use breaker::{Breakers, Overflow, Pool, Resource, RetryBudget, Thresholds};
 pub use endpoint::{EndpointIndex, EndpointView, Health, LocalityView, Verdict};
 pub use health::{Change, CheckPauses, CheckRecord, CheckRules, Finding, upto};
 pub use outlier::{

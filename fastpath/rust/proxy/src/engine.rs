@@ -22,7 +22,7 @@ use crate::reactor::{Clock, Kind, Millis, Poller, Ready, Slab, TimerKey, Token, 
 use crate::telemetry::{InspectorStats, IstioMetrics, LocalWorkload, ManagerStats, ServerStats};
 use crate::tls::TlsCache;
 use crate::transport::Buffers;
-use crate::upstream::{Clusters, Upstream};
+use crate::upstream::{Clusters, SharedLimits, Upstream};
 use crate::util::{DateCache, Rng};
 
 /// How often a connection may read before the others get their turn.
@@ -67,6 +67,8 @@ pub(crate) struct Engine {
     pub(crate) inspectors: InspectorStats,
     pub(crate) manager: ManagerStats,
     pub(crate) clusters: Clusters,
+    /// What workers share of circuit breakers; `None` where there is one.
+    pub(crate) shared_limits: Option<SharedLimits>,
     /// Health checks that this worker makes.
     pub(crate) checks: Slab<Box<Check>>,
     /// What the arbiter is to be told of endpoints.
@@ -132,6 +134,7 @@ impl Engine {
             inspectors: InspectorStats::register(&mut telemetry, ""),
             manager: ManagerStats::register(&mut telemetry, ""),
             clusters: Clusters::default(),
+            shared_limits: None,
             checks: Slab::new(Kind::Check),
             reports: VecDeque::new(),
             tls: TlsCache::default(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshloom_model::{Address, Compiler, Snapshot};
-use meshloom_shm::{Limits, Region, Telemetry, layout};
+use meshloom_shm::{Limits, Quotas, Region, Telemetry, layout};
 
 use crate::control::{Channel, ChannelError, Command, Inbound, ListenerFd, Report, Settings, read_payload};
 use crate::diag;
@@ -20,7 +20,7 @@ use crate::overload::Overload;
 use crate::reactor::{Kind, Millis, Ready, Token};
 use crate::telemetry::LocalWorkload;
 use crate::tls::{TlsCache, TlsContexts, ticket_secret};
-use crate::upstream::UpdateContext;
+use crate::upstream::{SharedLimits, UpdateContext};
 
 /// How a worker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,12 +119,14 @@ impl Worker {
         };
         let (telemetry, adoption) = Telemetry::adopt(region, Limits::default());
         diag::debug("telemetry_adopted", &[("how", &format!("{adoption:?}"))]);
+        let shared_limits = shared_limits(settings, adopt)?;
         let local = LocalWorkload::from_node(&settings.node);
         let mut engine = Engine::new(telemetry, local, max_connections(settings), |telemetry| {
             Overload::new(&settings.overload, settings.workers, telemetry)
         })?;
         engine.tls = TlsCache::new(ticket_secret(&settings.ticket_secret)?, settings.slot == 0);
         (engine.slot, engine.workers) = (settings.slot, settings.workers);
+        engine.shared_limits = shared_limits;
         engine.drains.time = Duration::from_secs(settings.drain_time_s);
         let channel = settings.control_fd.map(|fd| Channel::new(adopt(fd)));
         if let Some(channel) = &channel {
@@ -395,6 +397,7 @@ impl Engine {
             rng: &mut self.rng,
             now: self.clock.instant(),
             millis: self.clock.millis(),
+            shared: self.shared_limits,
         };
         let gone = self.clusters.update(snapshot, &mut contexts, &mut cx);
         self.close_hosts(&gone);
@@ -416,6 +419,18 @@ fn watch_signals() -> io::Result<UnixStream> {
         signal_hook::flag::register(signal, ignored)?;
     }
     Ok(read)
+}
+
+/// What workers share of circuit breakers; a worker alone needs nothing shared.
+fn shared_limits(
+    settings: &Settings,
+    adopt: &mut impl FnMut(i32) -> OwnedFd,
+) -> Result<Option<SharedLimits>, WorkerError> {
+    let Some(fd) = settings.limits_fd else { return Ok(None) };
+    let fd = adopt(fd);
+    let len = usize::try_from(rustix::fs::fstat(&fd).map_err(io::Error::from)?.st_size).unwrap_or(0);
+    let quotas = Quotas::adopt(Region::attach(fd, len)?, settings.slot, settings.workers);
+    Ok(quotas.map(|quotas| SharedLimits { quotas, workers: settings.workers }))
 }
 
 /// Most clients are idle at any time and share pooled upstreams, so a quarter of the descriptors is kept for those, for

@@ -24,6 +24,9 @@ pub struct Settings {
     /// memfd of this slot's telemetry region.
     #[serde(default)]
     pub telemetry_fd: Option<i32>,
+    /// memfd of the counts that all workers share; absent where there is one worker.
+    #[serde(default)]
+    pub limits_fd: Option<i32>,
     /// Sockets that already listen.
     #[serde(default)]
     pub listeners: Vec<ListenerFd>,

@@ -207,7 +207,7 @@ fn settings(spec: &Spec, endpoints: Option<&Endpoints>) -> BalancerSettings {
     }
 }
 
-pub(super) fn breakers(spec: &Spec) -> [Thresholds; 2] {
+pub(super) fn thresholds(spec: &Spec) -> [Thresholds; 2] {
     [&spec.breakers.default, &spec.breakers.high].map(|limits: &ModelThresholds| Thresholds {
         connections: limits.max_connections,
         pending: limits.max_pending_requests,

@@ -16,8 +16,9 @@ use meshloom_model::route::ResourcePriority;
 use meshloom_model::{Address, Cluster as Spec, ClusterIndex};
 use meshloom_shm::Telemetry;
 
-use super::choose::{Chooser, Want, breakers, outlier_settings};
+use super::choose::{Chooser, Want, outlier_settings, thresholds};
 use super::original::{self, Originals};
+use super::quota::{SharedLimits, breakers};
 use super::{Destination, Host};
 use crate::reactor::Millis;
 use crate::telemetry::{ClusterStats, HealthStats, StatusCounters, TlsStats, UpstreamHttp2Stats};
@@ -63,7 +64,7 @@ impl Cluster {
     fn new(spec: Arc<Spec>, cx: &mut UpdateContext<'_>) -> Self {
         let stats = ClusterStats::register(cx.telemetry, spec.stat_name());
         let tls_stats = spec.speaks_tls().then(|| TlsStats::of_cluster(cx.telemetry, spec.stat_name()));
-        let breakers = breakers(&spec).map(Breakers::new);
+        let breakers = breakers(&spec, cx.shared);
         let chooser = Chooser::new(&spec, None, Vec::new(), &[], cx.rng);
         Self {
             spec,
@@ -309,7 +310,7 @@ impl Cluster {
             if missing {
                 self.tls_stats = Some(TlsStats::of_cluster(cx.telemetry, spec.stat_name()));
             }
-            for (breaker, thresholds) in self.breakers.iter_mut().zip(breakers(spec)) {
+            for (breaker, thresholds) in self.breakers.iter_mut().zip(thresholds(spec)) {
                 breaker.configure(thresholds);
             }
         }
@@ -501,6 +502,7 @@ pub(crate) struct UpdateContext<'w> {
     pub(crate) rng: &'w mut Rng,
     pub(crate) now: Instant,
     pub(crate) millis: Millis,
+    pub(crate) shared: Option<SharedLimits>,
 }
 
 /// All clusters by index.

@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod original;
 mod pool;
+mod quota;
 mod raw;
 mod response;
 mod stream;
@@ -22,6 +23,7 @@ pub(crate) use destination::{Destination, redirected};
 pub(crate) use events::UpstreamFate;
 pub(crate) use host::{Host, Speaks, bump};
 pub(crate) use http2::Http2;
+pub(crate) use quota::SharedLimits;
 pub(crate) use stream::UpstreamStream;
 
 /// Interim responses to one request. More than this is an attack on us or on the client.
