@@ -68,6 +68,9 @@ CLIMBING = dict.fromkeys(
     "400: a server that decodes the slashes would serve /b, which no policy has seen",
 )
 
+# Calls of HTTP/2 whose outcome is another one, by name, or by name and mix of versions.
+HTTP2: dict[str, str] = {}
+
 # Lines of the access log that are left out of the comparison, by a part of them.
 LOG_LINES = {
     " path_normalization_failed ": (
@@ -79,6 +82,7 @@ LOG_LINES = {
     " /a/..%2fb ": "the same, as Envoy has normalised it",
     " http1.": "details of what the codec refuses tell more here than `http1.codec_error` (docs/http1.md)",
     **{f"{name} ": difference.reason for name, difference in CONVERSATIONS.items()},
+    **{f"{name} " if "to" in name else f"{name}-": reason for name, reason in HTTP2.items()},
 }
 
 # Formats of access logs in which the lines differ.
