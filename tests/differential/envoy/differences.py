@@ -69,7 +69,12 @@ CLIMBING = dict.fromkeys(
 )
 
 # Calls of HTTP/2 whose outcome is another one, by name, or by name and mix of versions.
-HTTP2: dict[str, str] = {}
+HTTP2 = {
+    "interim": "RFC 9110 15.2: a proxy passes interim responses on; Envoy drops them",
+    "responsetrailers-2to1": "trailers are always passed on; Envoy needs enable_trailers towards HTTP/1",
+    "grpcto1": "the same",
+    "hopback": "RFC 9110 7.6.1: what Connection nominates ends at the next hop",
+}
 
 # Lines of the access log that are left out of the comparison, by a part of them.
 LOG_LINES = {

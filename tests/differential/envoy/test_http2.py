@@ -35,7 +35,7 @@ pytestmark = pytest.mark.xdist_group("differential-envoy")
 LOG = (
     "%REQ(X-CASE)% %REQ(:METHOD)% %PROTOCOL% %UPSTREAM_PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS% "
     "%RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %GRPC_STATUS% %GRPC_STATUS_NUMBER% "
-    "%TRAILER(X-T)% %UPSTREAM_REQUEST_ATTEMPT_COUNT%\n"
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT%\n"
 )
 MIXES = [(case, mix) for case in EVERY for mix in case.over]
 
