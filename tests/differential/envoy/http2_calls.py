@@ -68,7 +68,7 @@ def routes(cluster: str) -> list[dict[str, Any]]:
         route({"path": "/nowhere"}, "nowhere"),
         route({"path": "/empty"}, "empty"),
         route({"prefix": "/hurried"}, {"cluster": cluster, "timeout": "0.2s"}),
-        #route({"prefix": "/limited"}, {"cluster": cluster, **limited}),
+        route({"prefix": "/limited"}, {"cluster": cluster, **limited}),
         route({"prefix": "/idle"}, {"cluster": cluster, "idle_timeout": "0.2s"}),
         route(
             {"prefix": "/again"},

@@ -12,8 +12,9 @@ mod rewrite;
 mod table;
 
 pub use action::{
-    ClusterChoice, ClusterName, DirectResponse, Forward, HostRewrite, IdleTimeout, Picked, PortRewrite,
-    Redirect, RedirectPath, ResourcePriority, RouteAction, Target, WeightedCluster, WeightedClusters,
+    ClusterChoice, ClusterName, DirectResponse, Forward, GrpcTimeout, HostRewrite, IdleTimeout, Picked,
+    PortRewrite, Redirect, RedirectPath, ResourcePriority, RouteAction, StreamDuration, Target,
+    WeightedCluster, WeightedClusters,
 };
 pub(crate) use host_index::HostIndexBuilder;
 pub use host_index::{DomainConflict, HostIndex};

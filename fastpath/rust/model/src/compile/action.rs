@@ -17,8 +17,9 @@ use super::subset::metadata_match;
 use super::upgrade;
 use crate::filter::FilterOverrides;
 use crate::route::{
-    ClusterName, DirectResponse, Forward, HostRewrite, IdleTimeout, PathMatcher, PathRewrite, PortRewrite,
-    Redirect, RedirectPath, ResourcePriority, RetryPolicy, Target, WeightedCluster, WeightedClusters,
+    ClusterName, DirectResponse, Forward, GrpcTimeout, HostRewrite, IdleTimeout, PathMatcher, PathRewrite,
+    PortRewrite, Redirect, RedirectPath, ResourcePriority, RetryPolicy, StreamDuration, Target,
+    WeightedCluster, WeightedClusters,
 };
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -53,6 +54,7 @@ pub(super) fn forward(
         idle_timeout,
         retry_policy: retry,
         priority,
+        max_stream_duration,
         upgrade_configs,
     } = value;
     let own_retry = retry.map(|value| retry_policy(value, &at.field("retry_policy"), cx)).transpose()?;
@@ -76,9 +78,30 @@ pub(super) fn forward(
             Some(Duration::ZERO) => IdleTimeout::Off,
             Some(after) => IdleTimeout::After(after),
         },
+        stream_duration: max_stream_duration
+            .map(|value| stream_duration(&value, &at.field("max_stream_duration")))
+            .transpose()?
+            .unwrap_or_default(),
         retry: own_retry.map(Arc::new).or_else(|| around.retry.cloned()),
         priority: resource_priority(priority, &at.field("priority"))?,
         upgrades: upgrade::of_route(&upgrade_configs, &at.field("upgrade_configs"))?,
+    })
+}
+
+fn stream_duration(
+    value: &proto::route_action::MaxStreamDuration,
+    at: &At<'_>,
+) -> Result<StreamDuration, Invalid> {
+    let proto::route_action::MaxStreamDuration {
+        max_stream_duration,
+        grpc_timeout_header_max,
+        grpc_timeout_header_offset,
+    } = *value;
+    let offset = duration(grpc_timeout_header_offset, &at.field("grpc_timeout_header_offset"))?;
+    Ok(StreamDuration {
+        limit: duration(max_stream_duration, &at.field("max_stream_duration"))?,
+        grpc: duration(grpc_timeout_header_max, &at.field("grpc_timeout_header_max"))?
+            .map(|max| GrpcTimeout { max, offset: offset.unwrap_or_default() }),
     })
 }
 

@@ -41,6 +41,8 @@ pub struct Forward {
     pub timeout: Option<Duration>,
     /// In place of the connection manager's stream idle timeout.
     pub idle_timeout: IdleTimeout,
+    /// How long the whole stream may last.
+    pub stream_duration: StreamDuration,
     /// When and how to try again.
     pub retry: Option<Arc<RetryPolicy>>,
     /// Which circuit breaker thresholds count.
@@ -71,6 +73,24 @@ pub enum IdleTimeout {
     Off,
     /// This long.
     After(Duration),
+}
+
+/// How long a stream may last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StreamDuration {
+    /// Without end where it is zero; as the connection manager says where it is not set.
+    pub limit: Option<Duration>,
+    /// What `grpc-timeout` of a request counts for, in place of `limit`; unset: nothing.
+    pub grpc: Option<GrpcTimeout>,
+}
+
+/// What becomes of the time that a gRPC client gives for its call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GrpcTimeout {
+    /// The most that is granted; any time where it is zero.
+    pub max: Duration,
+    /// What is taken off it, so that an answer made here arrives before the client gives up.
+    pub offset: Duration,
 }
 
 /// Which cluster a request goes to.

@@ -150,6 +150,7 @@ impl Engine {
             }
         }
         exchange.route = host.and_then(|host| host.route(&exchange.request, random).map(Arc::clone));
+        self.limit_life(exchange);
         self.pick_cluster(exchange);
         if let Err(failure) = self.ask_for_tunnel(exchange, down) {
             return self.fail(token, exchange, down, &failure);

@@ -10,6 +10,7 @@ mod finish;
 mod forward;
 mod headers;
 mod hop;
+mod lifetime;
 mod local;
 mod respond;
 mod retry;

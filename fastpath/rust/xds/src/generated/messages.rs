@@ -1191,6 +1191,8 @@ pub struct RouteAction {
     pub priority: i32,
     #[prost(message, repeated, tag = "25")]
     pub upgrade_configs: Vec<crate::envoy::config::route::v3::route_action::UpgradeConfig>,
+    #[prost(message, optional, tag = "36")]
+    pub max_stream_duration: Option<crate::envoy::config::route::v3::route_action::MaxStreamDuration>,
     #[prost(oneof = "route_action::ClusterSpecifier", tags = "1, 2, 3")]
     pub cluster_specifier: Option<route_action::ClusterSpecifier>,
     #[prost(oneof = "route_action::HostRewriteSpecifier", tags = "6, 7, 29, 35")]
@@ -1398,6 +1400,15 @@ pub enum HostRewriteSpecifier {
     HostRewriteHeader(String),
     #[prost(message, tag = "35")]
     HostRewritePathRegex(crate::envoy::r#type::matcher::v3::RegexMatchAndSubstitute),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaxStreamDuration {
+    #[prost(message, optional, tag = "1")]
+    pub max_stream_duration: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub grpc_timeout_header_max: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "3")]
+    pub grpc_timeout_header_offset: Option<::prost_types::Duration>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpgradeConfig {
