@@ -184,10 +184,13 @@ CALLS = [
     grpc("grpchurried", "/hurried/slow"),
     grpc("grpcabort", "/", ("x-envoy-fault-abort-grpc-request", "8")),
     *(
-        grpc(f"grpctimeout{value}", "/limited/slow", ("grpc-timeout", value))
-        for value in ("100m", "0m", "100000u", "1H", "x", "99999999n")
+        grpc(f"grpctimeout{value}", "/limited/slow", ("grpc-timeout", value), over=BY2)
+        for value in ("100m", "0m", "100000u", "99999999n")
     ),
-    grpc("grpcafar", "/limited/", ("grpc-timeout", "20S")),
+    *(
+        grpc(f"grpcafar{value}", "/limited/", ("grpc-timeout", value), over=BY2)
+        for value in ("20S", "1H", "99999999H", "3000000n", "x")
+    ),
     grpc("grpcover1", "/grpc", over=("1to2",)),
     grpc("grpcproto", "/dead", ("content-type", "application/grpc+proto")),
     grpc("grpcweb", "/dead", ("x-grpc-web", "1")),
@@ -209,6 +212,7 @@ def http1_script() -> Script:
         "/large": answer1(200, LARGE),
         "/idle/slow": Answer(answer1(200, b"late").data, wait=0.5),
         "/hurried/slow": Answer(answer1(200, b"late").data, wait=0.5),
+        "/limited/slow": Answer(answer1(200, b"late").data, wait=0.5),
         "/idle/drip": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", rest=b"drop", pause=0.5),
         "/closed": Answer(then="close"),
         "/closedlate": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", then="close"),
