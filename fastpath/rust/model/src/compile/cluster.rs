@@ -21,8 +21,8 @@ use super::proxy_header::proxy_header;
 use super::subset::subsets;
 use super::{tls, types};
 use crate::cluster::{
-    Cluster, DestinationService, DnsTarget, EndpointSource, HealthEffects, LoadBalance, OriginalDestination,
-    SlowStart, TcpKeepalive, TransportMatch, UpstreamTransport,
+    Cluster, DestinationService, DnsTarget, EndpointSource, HealthEffects, HttpProtocol, LoadBalance,
+    OriginalDestination, SlowStart, TcpKeepalive, TransportMatch, UpstreamTransport,
 };
 use crate::ids::ClusterName;
 use crate::proxy_header::ProxyHeader;
@@ -85,6 +85,13 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
     let (transport, proxy_header) = transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?;
     let tls = matches!(transport, UpstreamTransport::Tls(_));
+    let transport_matches = transport_matches(&transport_socket_matches, at, cx)?;
+    let http = http_upstream(options, tls, at)?;
+    let told = proxy_header.is_some() || transport_matches.iter().any(|other| other.proxy_header.is_some());
+    if told && http.protocol != HttpProtocol::Http1 {
+        // The header tells of one client, and streams of many would share the connection.
+        return Err(at.field("transport_socket").refuse("behind a PROXY header only HTTP/1.1 is spoken"));
+    }
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
         slow_start: slow_start(lb_config, at)?,
@@ -110,8 +117,8 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         )?,
         transport,
         proxy_header,
-        transport_matches: transport_matches(&transport_socket_matches, at, cx)?,
-        http: http_upstream(options, tls, at)?,
+        transport_matches,
+        http,
         tcp_keepalive: keepalive
             .map(|value| tcp_keepalive(value, &at_options.field("tcp_keepalive")))
             .transpose()?,

@@ -66,7 +66,13 @@ impl Engine {
             return Fate::Close(CloseReason::Local);
         }
         session.host = Some(Rc::clone(&host));
-        match self.open_connection(&host, UpstreamState::Tunnel(token), Speaks::Http1) {
+        let preamble = self.proxy_header(&host, &down.info);
+        let opened = preamble.and_then(|preamble| {
+            let connection = self.open_connection(&host, UpstreamState::Tunnel(token), Speaks::Http1)?;
+            self.set_preamble(connection, preamble);
+            Ok(connection)
+        });
+        match opened {
             Ok(connection) => {
                 session.upstream = Some(connection);
                 Fate::Keep

@@ -72,6 +72,9 @@ impl Engine {
             limits,
             paused: false,
             broken: false,
+            preamble: Box::default(),
+            exclusive: false,
+            reserved: None,
         });
         let Some(token) = self.ups.reserve() else { return Err(Failure::Internal("too many connections")) };
         if let Err(error) = self.poller.add(upstream.io.fd(), token) {
@@ -99,6 +102,12 @@ impl Engine {
         upstream.local = local_address(upstream.io.fd());
         if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
             cluster.stats.cx_connect_ms.record(self.now().since(upstream.opened));
+        }
+        let preamble = std::mem::take(&mut upstream.preamble);
+        if !preamble.is_empty() && upstream.io.send(&[&preamble]).is_err() {
+            return UpstreamFate::Fail(Failure::ConnectFailed {
+                reason: "the upstream closed at once".into(),
+            });
         }
         let tls = upstream.host.tls.borrow().clone();
         match tls {
@@ -192,6 +201,10 @@ impl Engine {
         }
         if let Some(cluster) = self.clusters.get(host.cluster) {
             cluster.stats.cx_http1_total.inc();
+        }
+        if let Some(exchange) = upstream.reserved.take() {
+            let taken = self.serve_reserved(token, upstream, exchange);
+            return if taken { UpstreamFate::Keep } else { UpstreamFate::Close };
         }
         self.serve_waiting(token, upstream);
         if speaks == Speaks::Either {

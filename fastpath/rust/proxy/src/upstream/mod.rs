@@ -11,6 +11,7 @@ mod http1;
 mod http2;
 mod original;
 mod pool;
+mod proxy_header;
 mod quota;
 mod raw;
 mod response;

@@ -24,6 +24,10 @@ impl Engine {
         if exchange.tunnel == (Tunnel::Asked { ends_here: true }) {
             return self.open_raw(token, exchange, Rc::clone(host));
         }
+        let preamble = self.proxy_header(host, &exchange.info)?;
+        if !preamble.is_empty() {
+            return self.wait_for_own_connection(token, exchange, host, preamble);
+        }
         let speaks = self.speaks(host, exchange);
         if speaks.may_share() && self.join_shared(token, exchange, host, speaks) {
             return Ok(());
@@ -155,34 +159,42 @@ impl Engine {
     /// No connection came about: one of those that wait for one is told, or all where all waited for the same.
     pub(super) fn waiting_lost(&mut self, host: &Rc<Host>, speaks: Speaks, failure: &Failure) {
         while let Some(token) = host.dequeue(speaks) {
-            let Some(mut exchange) = self.exchanges.take(token) else { continue };
-            if !exchange.waits_for(host) {
-                self.settle_exchange(token, exchange);
+            if !self.tell_waiting(token, host, failure) {
                 continue;
             }
-            self.leave_queue(token, &mut exchange);
-            if let Some(cluster) = self.clusters.get(host.cluster) {
-                cluster.stats.rq_pending_failure_eject.inc();
-            }
-            let downstream = exchange.downstream;
-            let mut ended = false;
-            let down = self.lend_downstream(downstream);
-            let down = down.map(|mut down| {
-                exchange.note_failure(failure);
-                self.attempt_failed(token, &mut exchange, &mut down, failure);
-                ended = exchange.is_done();
-                down
-            });
-            self.settle_exchange(token, exchange);
-            if let Some(down) = down {
-                self.return_downstream(downstream, down, ended);
-            }
-            self.flush_upstream();
             let (waiting, connecting) = host.waiting(speaks);
             if !speaks.may_share() || connecting > 0 || waiting == 0 {
                 return;
             }
         }
+    }
+
+    /// Tells an exchange, if it still waits for a connection to this host.
+    pub(super) fn tell_waiting(&mut self, token: Token, host: &Rc<Host>, failure: &Failure) -> bool {
+        let Some(mut exchange) = self.exchanges.take(token) else { return false };
+        if !exchange.waits_for(host) {
+            self.settle_exchange(token, exchange);
+            return false;
+        }
+        self.leave_queue(token, &mut exchange);
+        if let Some(cluster) = self.clusters.get(host.cluster) {
+            cluster.stats.rq_pending_failure_eject.inc();
+        }
+        let downstream = exchange.downstream;
+        let mut ended = false;
+        let down = self.lend_downstream(downstream);
+        let down = down.map(|mut down| {
+            exchange.note_failure(failure);
+            self.attempt_failed(token, &mut exchange, &mut down, failure);
+            ended = exchange.is_done();
+            down
+        });
+        self.settle_exchange(token, exchange);
+        if let Some(down) = down {
+            self.return_downstream(downstream, down, ended);
+        }
+        self.flush_upstream();
+        true
     }
 }
 

@@ -19,7 +19,9 @@ impl Engine {
         exchange: &mut Exchange,
         host: Rc<Host>,
     ) -> Result<(), Failure> {
+        let preamble = self.proxy_header(&host, &exchange.info)?;
         let connection = self.open_connection(&host, UpstreamState::Busy(token), Speaks::Http1)?;
+        self.set_preamble(connection, preamble);
         exchange.link = Link::Active(UpstreamStream::whole(connection), host);
         exchange.tries.counted_active = true;
         self.count_cluster(exchange, |stats| {
