@@ -10,9 +10,9 @@ struct Fields(Vec<(Vec<u8>, Vec<u8>)>);
 
 impl FieldSink for Fields {
     fn field(&mut self, name: &[u8], value: &[u8]) {
-        // Bombs are for the connection's limits; here they would only be slow.
+        // Bombs are for the connection's limits; here they would only be slow. The encoder is given lower case.
         if self.0.len() < 1000 {
-            self.0.push((name.to_vec(), value.to_vec()));
+            self.0.push((name.to_ascii_lowercase(), value.to_vec()));
         }
     }
 }
