@@ -6,7 +6,7 @@ cd "$(dirname "$0")"
 seconds=${1:-60}
 shift || true
 targets=("$@")
-[[ ${#targets[@]} -gt 0 ]] || targets=(connection chunks reencode hpack h2frames path update proxy_protocol sniff)
+[[ ${#targets[@]} -gt 0 ]] || targets=(connection chunks reencode hpack h2frames downgrade path update proxy_protocol sniff)
 
 flags="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4"
 flags+=" -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table"

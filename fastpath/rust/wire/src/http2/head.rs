@@ -87,15 +87,17 @@ impl Head {
         self.headers.begin();
     }
 
-    /// Makes one Cookie of its crumbs (RFC 9113 8.2.3).
+    /// Makes one Cookie of its crumbs (RFC 9113 8.2.3). Empty ones are left out: a value must not end in a space.
     pub(crate) fn join_crumbs(&mut self) {
         let Some(first) = self.headers.get(KnownHeader::Cookie).filter(|_| !self.crumbs.is_empty()) else {
             return;
         };
         let start = self.bytes.len();
         self.bytes.extend_from_within(first.value.range());
-        for crumb in &self.crumbs {
-            self.bytes.extend_from_slice(b"; ");
+        for crumb in self.crumbs.iter().filter(|crumb| !crumb.is_empty()) {
+            if self.bytes.len() > start {
+                self.bytes.extend_from_slice(b"; ");
+            }
             self.bytes.extend_from_within(crumb.range());
         }
         self.headers.set_value(KnownHeader::Cookie, Span::between(start, self.bytes.len()));

@@ -200,6 +200,18 @@ fn cookie_crumbs_become_one_cookie_where_the_first_was() {
 }
 
 #[test]
+fn empty_cookie_crumbs_leave_no_space_behind() {
+    for (crumbs, joined) in
+        [(["a", "", ""], "a"), (["", "", "b"], "b"), (["", "a", "b"], "a; b"), (["", "", ""], "")]
+    {
+        let cookies = crumbs.map(|crumb| ("cookie", crumb));
+        let events = served(&[headers(1, END_STREAM, &[&GET[..], &cookies].concat())]);
+        let Some(Event::Request { fields: told, .. }) = events.last() else { panic!("{events:?}") };
+        assert_eq!(*told, fields(&[("cookie", joined)]));
+    }
+}
+
+#[test]
 fn extended_connect_is_taken_only_if_announced() {
     let request = [
         (":method", "CONNECT"),
