@@ -219,7 +219,7 @@ pub struct ValidationContext {
     pub allow_expired: bool,
     /// Let a peer through whose certificate does not pass; what it claims is then not believed.
     pub accept_untrusted: bool,
-    /// Most certificates of authorities in a chain, the trusted one included; `None` is what the library takes.
+    /// Most certificates of authorities in a chain, the trusted one included (0 is 1); `None` is what the library takes.
     pub max_depth: Option<u32>,
 }
 

@@ -117,9 +117,9 @@ impl<'c> Certificate<'c> {
         self.usage_bit(0).unwrap_or(true)
     }
 
-    /// May the key sign certificates or revocation lists, as that of an authority?
+    /// May the key sign certificates or revocation lists, as that of an authority? Where nothing is said, it may.
     pub(super) fn may_certify(&self) -> bool {
-        self.usage_bit(5).unwrap_or(false) || self.usage_bit(6).unwrap_or(false)
+        self.usage_bit(5).unwrap_or(true) || self.usage_bit(6).unwrap_or(true)
     }
 
     fn usage_bit(&self, bit: u8) -> Option<bool> {

@@ -173,11 +173,11 @@ impl ServerTls {
     }
 }
 
-/// Which clients are refused without a certificate. As in Envoy: rules that look at names or keys make one necessary
-/// where others are let through unchecked, and SPIFFE's always do.
+/// Which clients are refused without a certificate. As in Envoy, rules that look at names or keys make one necessary
+/// (unless untrusted clients are let through), and SPIFFE's always do.
 fn role(spec: &DownstreamTls, rules: Option<&ValidationContext>) -> Role {
     let demanded = rules.is_some_and(|rules| {
-        rules.trust_domains.is_some() || (rules.accept_untrusted && rules.has_demands())
+        rules.trust_domains.is_some() || (!rules.accept_untrusted && rules.has_demands())
     });
     Role::Server { required: spec.require_client_certificate || demanded }
 }

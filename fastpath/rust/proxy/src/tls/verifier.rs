@@ -30,7 +30,7 @@ enum Refused {
     SeveralUris,
     #[error("the certificate has no SPIFFE ID of a known trust domain")]
     TrustDomain,
-    #[error("a SPIFFE certificate of a workload cannot sign others")]
+    #[error("the key usage of a SPIFFE certificate must be given, and must not allow to sign others")]
     Authority,
     #[error("neither the certificate nor its public key is pinned")]
     Pin,

@@ -58,8 +58,8 @@ impl Authorities {
             None => &self.anchors,
         };
         let mut at = now;
-        // Where time does not matter, each certificate is looked at while it was valid: one try for each in the chain.
-        for _ in 0..=intermediates.len().min(MOST_INTERMEDIATES) {
+        // Where time does not matter, a chain is looked at while each of it was valid: one more try for each.
+        for _ in 0..intermediates.len().min(MOST_INTERMEDIATES) + 2 {
             match self.verify_at(rules, anchors, cert, intermediates, at, usage.clone()) {
                 Err(webpki::Error::CertExpired { not_after, .. }) if rules.allow_expired => at = not_after,
                 Err(webpki::Error::CertNotValidYet { not_before, .. }) if rules.allow_expired => {
@@ -99,7 +99,8 @@ impl Authorities {
         let short_enough = |path: &VerifiedPath<'_>| {
             // The trusted certificate counts, the peer's own does not.
             let depth = path.intermediate_certificates().count() + 1;
-            match rules.max_depth.is_some_and(|most| depth > most as usize) {
+            // As in Envoy, none at all means one.
+            match rules.max_depth.is_some_and(|most| depth > most.max(1) as usize) {
                 true => Err(webpki::Error::MaximumPathDepthExceeded),
                 false => Ok(()),
             }
