@@ -5,8 +5,8 @@
 /// A value is the largest that is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Names and values of a head or of trailers, decoded, cookie crumbs and 32 bytes for each field included
-    /// (RFC 9113 6.5.2). Default 60 KiB (Envoy's `max_request_headers_kb`).
+    /// Names and values of a head or of trailers, decoded, each cookie crumb counted. Default 60 KiB (Envoy's
+    /// `max_request_headers_kb`).
     pub head_bytes: u32,
     /// Fields in a head or in trailers, pseudo-fields not included, cookie crumbs each. Default 100 (`max_headers_count`).
     pub fields: u16,

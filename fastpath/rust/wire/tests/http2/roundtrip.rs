@@ -81,6 +81,48 @@ proptest! {
     }
 }
 
+#[test]
+fn fields_of_an_http1_connection_are_not_written() {
+    let mut client = Session::new(Role::Client, Config::default());
+    let mut server = Session::new(Role::Server, Config::default());
+    settle(&mut client, &mut server);
+    let stream = client.connection.open().unwrap();
+    let fields: [(&[u8], &[u8]); 14] = [
+        (b":method", b"GET"),
+        (b":scheme", b"http"),
+        (b":authority", b"a"),
+        (b":path", b"/"),
+        (b"Host", b"other"),
+        (b"Connection", b"close, X-A"),
+        (b"Keep-Alive", b"timeout=5"),
+        (b"Proxy-Connection", b"close"),
+        (b"Transfer-Encoding", b"chunked"),
+        (b"Upgrade", b"h2c"),
+        (b"TE", b"gzip"),
+        (b"Te", b"trailers"),
+        (b"X-MiXed", b"As It Is"),
+        (b"Content-Length", b"0"),
+    ];
+    assert!(client.connection.send_head(stream, fields, true, &mut client.out));
+    settle(&mut client, &mut server);
+    let Some(Event::Request { fields, .. }) = server.events.last() else { panic!("{:?}", server.events) };
+    let wanted = [("te", "trailers"), ("x-mixed", "As It Is"), ("content-length", "0")];
+    let wanted = wanted.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+    assert_eq!(*fields, wanted);
+}
+
+#[test]
+fn trailers_that_may_not_be_forwarded_end_the_stream_without_fields() {
+    let mut client = Session::new(Role::Client, Config::default());
+    let mut server = Session::new(Role::Server, Config::default());
+    settle(&mut client, &mut server);
+    let stream = client.ask(b"POST", false).unwrap();
+    assert!(client.connection.send_trailers(stream, b"Content-Length: 5\r\nHost: b\r\n", &mut client.out));
+    assert!(!client.connection.send_trailers(stream, b"x: y\r\n", &mut client.out));
+    settle(&mut client, &mut server);
+    assert_eq!(server.events.last(), Some(&Event::Data { stream, bytes: Vec::new(), end: true }));
+}
+
 /// Sends a body, as the windows allow, and its end.
 fn exchange(from: &mut Session, to: &mut Session, stream: u32, body: &[u8], section: &[u8]) {
     let mut sent = 0;
