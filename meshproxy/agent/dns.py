@@ -7,9 +7,10 @@ and metadata of the cluster's own assignment, with addresses in the place of nam
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from meshloom.meshproxy.agent.store import DNS_PREFIX
 from meshloom.meshproxy.resources.compiled import Compiled
@@ -46,20 +47,22 @@ class Resolver:
 
     async def _run(self, cluster: Compiled) -> None:
         message: Any = parse(cluster.type_url, cluster.body)
-        refresh = DEFAULT_REFRESH_S
-        if message.HasField("dns_refresh_rate"):
-            refresh = max(message.dns_refresh_rate.ToTimedelta().total_seconds(), FASTEST_REFRESH_S)
+        pace = Pace.of(message)
         answers: dict[str, list[str]] = {}
         last: bytes | None = None
+        failures = 0
         while True:
-            await asyncio.gather(*(self._resolve(host, message, answers) for host in cluster.dns_hosts))
+            answered = await asyncio.gather(
+                *(self._resolve(host, message, answers) for host in cluster.dns_hosts)
+            )
+            failures = 0 if all(answered) else failures + 1
             assignment = _assignment(message, answers)
             if assignment != last:
                 self._publish(DNS_PREFIX + cluster.name, assignment)
                 last = assignment
-            await asyncio.sleep(refresh)
+            await asyncio.sleep(pace.next(failures))
 
-    async def _resolve(self, host: str, cluster: Any, answers: dict[str, list[str]]) -> None:
+    async def _resolve(self, host: str, cluster: Any, answers: dict[str, list[str]]) -> bool:
         """Puts the addresses of `host` into `answers`; what was known stays when nobody answers."""
         try:
             async with asyncio.timeout(RESOLVE_TIMEOUT_S):
@@ -67,8 +70,43 @@ class Resolver:
         except (OSError, TimeoutError) as error:
             self.failures += 1
             log.warning("dns_failed", cluster=cluster.name, host=host, reason=error)
-            return
-        answers[host] = found if cluster.type != cluster.LOGICAL_DNS else found[:1]
+            return False
+        # A logical name is wherever the first address is. Otherwise the order says nothing: in one of our own, a
+        # rotating answer is no change.
+        answers[host] = found[:1] if cluster.type == cluster.LOGICAL_DNS else sorted(found)
+        return True
+
+
+class Pace(NamedTuple):
+    """When names are resolved again, in seconds."""
+
+    refresh: float
+    failure_base: float
+    failure_most: float
+    jitter: float
+
+    @classmethod
+    def of(cls, cluster: Any) -> Pace:
+        refresh = _seconds(cluster, "dns_refresh_rate", DEFAULT_REFRESH_S)
+        failures = cluster.dns_failure_refresh_rate
+        base = _seconds(failures, "base_interval", refresh)
+        # Envoy's: ten times the base, unless it is said.
+        most = _seconds(failures, "max_interval", base * 10 if failures.HasField("base_interval") else base)
+        return cls(refresh, base, max(base, most), _seconds(cluster, "dns_jitter", 0.0, least=0.0))
+
+    def next(self, failures: int) -> float:
+        """The pause after so many failures in a row."""
+        if not failures:
+            return self.refresh + random.uniform(0, self.jitter)
+        # Any time up to twice the last one's bound, so that many proxies do not come back at once.
+        bound = min(self.failure_base * 2.0 ** min(failures - 1, 30), self.failure_most)
+        return random.uniform(min(self.failure_base, bound), bound)
+
+
+def _seconds(message: Any, field: str, default: float, *, least: float = FASTEST_REFRESH_S) -> float:
+    if not message.HasField(field):
+        return default
+    return max(float(getattr(message, field).ToTimedelta().total_seconds()), least)
 
 
 async def _lookup(host: str, family: str) -> list[str]:
@@ -80,8 +118,7 @@ async def _lookup(host: str, family: str) -> list[str]:
     v4 = [entry[4][0] for entry in found if entry[0] == socket.AF_INET]
     v6 = [entry[4][0] for entry in found if entry[0] == socket.AF_INET6]
     chosen = {"ALL": v4 + v6, "V4_PREFERRED": v4 or v6}.get(family, v6 or v4)
-    # In an order of its own, a rotating answer is no change.
-    return sorted(dict.fromkeys(str(address) for address in chosen))
+    return list(dict.fromkeys(str(address) for address in chosen))
 
 
 def _assignment(cluster: Any, answers: dict[str, list[str]]) -> bytes:

@@ -579,3 +579,33 @@ fn view(endpoint: &Endpoint, endpoints: Option<&Endpoints>, since: Option<Instan
         ..EndpointView::default()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(text: &str) -> Rc<Host> {
+        let at: SocketAddr = text.parse().unwrap();
+        Rc::new(Host::new(ClusterId::at(0), Address::Ip(at), Arc::new(original::endpoint(at))))
+    }
+
+    #[test]
+    fn a_logical_name_keeps_its_host_and_so_its_connections_when_its_address_changes() {
+        let (before, after) = (host("127.0.0.1:1"), host("127.0.0.2:1"));
+        let mut old = OldHosts::new([Rc::clone(&before)].into_iter(), true);
+        let kept = old.take(&after.address()).unwrap();
+        assert!(Rc::ptr_eq(&kept, &before));
+        assert!(old.rest().is_empty());
+        kept.set_endpoint(after.endpoint());
+        assert_eq!((kept.address(), &*kept.place().text), (after.address(), "127.0.0.2:1"));
+    }
+
+    #[test]
+    fn other_hosts_are_those_of_their_address() {
+        let (first, second) = (host("127.0.0.1:1"), host("127.0.0.1:2"));
+        let mut old = OldHosts::new([Rc::clone(&first), Rc::clone(&second)].into_iter(), false);
+        assert!(Rc::ptr_eq(&old.take(&second.address()).unwrap(), &second));
+        assert!(old.take(&host("127.0.0.1:3").address()).is_none());
+        assert_eq!(old.rest().len(), 1);
+    }
+}
