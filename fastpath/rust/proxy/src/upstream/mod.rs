@@ -2,6 +2,7 @@
 
 mod choose;
 mod cluster;
+mod clusters;
 mod connect;
 mod connection;
 mod destination;
@@ -16,9 +17,11 @@ mod quota;
 mod raw;
 mod response;
 mod stream;
+mod update;
 
 pub(crate) use choose::Want;
-pub(crate) use cluster::{ClusterId, Clusters, UpdateContext};
+pub(crate) use cluster::ClusterId;
+pub(crate) use clusters::Clusters;
 pub(crate) use connection::{ResponseReader, Upstream, UpstreamPhase, UpstreamState};
 pub(crate) use destination::{Destination, redirected};
 pub(crate) use events::UpstreamFate;
@@ -26,6 +29,7 @@ pub(crate) use host::{Host, Speaks, bump};
 pub(crate) use http2::Http2;
 pub(crate) use quota::SharedLimits;
 pub(crate) use stream::UpstreamStream;
+pub(crate) use update::UpdateContext;
 
 /// Interim responses to one request. More than this is an attack on us or on the client.
 const MAX_INTERIM: u32 = 100;
