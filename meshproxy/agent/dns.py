@@ -71,8 +71,8 @@ class Resolver:
             self.failures += 1
             log.warning("dns_failed", cluster=cluster.name, host=host, reason=error)
             return False
-        # A logical name is wherever the first address is. Otherwise the order says nothing: in one of our own, a
-        # rotating answer is no change.
+        # A logical name is wherever the first address is. Otherwise the order says nothing: in one of our
+        # own, a rotating answer is no change.
         answers[host] = found[:1] if cluster.type == cluster.LOGICAL_DNS else sorted(found)
         return True
 

@@ -152,7 +152,7 @@ impl CircuitBreakers {
     }
 }
 
-/// Limits of one worker's use of a cluster: each worker counts for itself.
+/// Limits of the use of a cluster, for all workers together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     /// Connections (one is always allowed).
