@@ -3,6 +3,7 @@
 use super::{Exchange, Link, Stage};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
+use crate::message::Protocol;
 use crate::reactor::{Millis, Token};
 
 impl Exchange {
@@ -12,9 +13,12 @@ impl Exchange {
         configured.map_or(self.chain.buffer_limit, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
     }
 
-    /// May this request ever be sent again?
-    fn may_retry(&self) -> bool {
-        self.tries.max_retries > 0 && !self.tries.on.on.is_empty()
+    /// May this request ever be sent again? By the retry policy, or because an upstream may say over HTTP/2 that it has
+    /// not looked at it.
+    fn may_go_again(&self) -> bool {
+        let retries = self.tries.max_retries > 0 && !self.tries.on.on.is_empty();
+        let refusable = self.outcome.upstream_protocol == Some(Protocol::Http2);
+        self.stage == Stage::Requesting && (retries || refusable)
     }
 }
 
@@ -31,7 +35,7 @@ impl Engine {
         };
         if exchange.body.replayable {
             let fits = exchange.body.kept.len() + data.len() <= exchange.replay_limit();
-            if fits && exchange.may_retry() {
+            if fits && exchange.may_go_again() {
                 exchange.body.kept.extend_from_slice(data);
             } else {
                 // From here on a failure is final.
