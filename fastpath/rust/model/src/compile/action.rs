@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshloom_xds as xds;
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::config::route::v3 as proto;
 
@@ -55,6 +56,8 @@ pub(super) fn forward(
         retry_policy: retry,
         priority,
         max_stream_duration,
+        max_grpc_timeout,
+        grpc_timeout_offset,
         upgrade_configs,
     } = value;
     let own_retry = retry.map(|value| retry_policy(value, &at.field("retry_policy"), cx)).transpose()?;
@@ -72,7 +75,11 @@ pub(super) fn forward(
         path_rewrite: path_rewrite(&prefix_rewrite, regex_rewrite.as_ref(), around.path, at, cx)?,
         host_rewrite: host_rewrite_specifier.map(|value| host_rewrite(value, at, cx)).transpose()?.flatten(),
         append_x_forwarded_host,
-        timeout: limit(timeout, Some(DEFAULT_TIMEOUT), &at.field("timeout"))?,
+        // A limit on the whole stream takes the place of the others.
+        timeout: limit(timeout, Some(DEFAULT_TIMEOUT), &at.field("timeout"))?
+            .filter(|_| max_stream_duration.is_none()),
+        grpc_timeout: grpc_timeout(max_grpc_timeout, grpc_timeout_offset, at)?
+            .filter(|_| max_stream_duration.is_none()),
         idle_timeout: match duration(idle_timeout, &at.field("idle_timeout"))? {
             None => IdleTimeout::Inherit,
             Some(Duration::ZERO) => IdleTimeout::Off,
@@ -86,6 +93,16 @@ pub(super) fn forward(
         priority: resource_priority(priority, &at.field("priority"))?,
         upgrades: upgrade::of_route(&upgrade_configs, &at.field("upgrade_configs"))?,
     })
+}
+
+fn grpc_timeout(
+    max: Option<xds::Duration>,
+    offset: Option<xds::Duration>,
+    at: &At<'_>,
+) -> Result<Option<GrpcTimeout>, Invalid> {
+    let offset = duration(offset, &at.field("grpc_timeout_offset"))?.unwrap_or_default();
+    let max = duration(max, &at.field("max_grpc_timeout"))?;
+    Ok(max.map(|max| GrpcTimeout { max, offset }))
 }
 
 fn stream_duration(

@@ -39,6 +39,8 @@ pub struct Forward {
     pub append_x_forwarded_host: bool,
     /// Limit on the time from the end of the request to the end of the response, all tries included.
     pub timeout: Option<Duration>,
+    /// What `grpc-timeout` of a gRPC call counts for in place of `timeout`; unset: nothing, and it is passed on.
+    pub grpc_timeout: Option<GrpcTimeout>,
     /// In place of the connection manager's stream idle timeout.
     pub idle_timeout: IdleTimeout,
     /// How long the whole stream may last.

@@ -43,9 +43,7 @@ impl Engine {
         if let Some(rewrite) = &forward.path_rewrite {
             rewrite_path(exchange, rewrite);
         }
-        if !exchange.chain.router.suppress_envoy_headers {
-            expected_timeout(exchange);
-        }
+        expected_timeout(exchange, forward.grpc_timeout.is_some());
         let answers = !exchange.chain.manager.proxy_continue;
         if answers && exchange.request.expect_continue && !exchange.body.complete {
             self.write_continue(exchange, down);
@@ -142,7 +140,9 @@ fn set_limits(exchange: &mut Exchange, forward: &Forward) {
     let header = exchange.take_ms(H::XEnvoyUpstreamRqTimeoutMs);
     let per_try_header = exchange.take_ms(H::XEnvoyUpstreamRqPerTryTimeoutMs);
     let policy = forward.retry.as_deref();
-    let response = header.or(forward.timeout).filter(|limit| !limit.is_zero());
+    let (of_call, heeds_call) = exchange.grpc_limit(forward.grpc_timeout);
+    let of_route = if heeds_call { of_call } else { forward.timeout };
+    let response = header.or(of_route).filter(|limit| !limit.is_zero());
     let attempt =
         per_try_header.or(policy.and_then(|policy| policy.per_try_timeout)).filter(|limit| !limit.is_zero());
     let limits = &mut exchange.times.limits;
@@ -194,12 +194,19 @@ fn set_retries(exchange: &mut Exchange, forward: &Forward) {
     exchange.tries.on = conditions;
 }
 
-fn expected_timeout(exchange: &mut Exchange) {
+/// Tells the upstream how long it has; where calls say it, in gRPC's words too.
+fn expected_timeout(exchange: &mut Exchange, heeds_calls: bool) {
     let limits = exchange.times.limits;
     let expected = match (limits.attempt, limits.response) {
         (Some(attempt), Some(response)) => Some(attempt.min(response)),
         (one, other) => one.or(other),
     };
+    if let Some(expected) = expected.filter(|_| heeds_calls && exchange.outcome.is_grpc) {
+        exchange.tell_grpc_timeout(expected);
+    }
+    if exchange.chain.router.suppress_envoy_headers {
+        return;
+    }
     exchange.request.fields.remove(H::XEnvoyExpectedRqTimeoutMs);
     if let Some(expected) = expected {
         let ms = u64::try_from(expected.as_millis()).unwrap_or(u64::MAX);

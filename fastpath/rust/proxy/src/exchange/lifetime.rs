@@ -17,8 +17,7 @@ impl Engine {
         let told = forward.stream_duration;
         let granted = told.grpc.and_then(|rule| grant(exchange, rule));
         if let Some(granted) = granted {
-            let ms = u64::try_from(granted.as_millis()).unwrap_or(u64::MAX);
-            exchange.request.fields.set(H::GrpcTimeout, to_header(ms).as_bytes());
+            exchange.tell_grpc_timeout(granted);
             exchange.deadlines.life = self.now().after(granted);
         } else if let Some(limit) = told.limit {
             let ends = if limit.is_zero() { Millis::NEVER } else { self.now().after(limit) };
@@ -32,6 +31,29 @@ fn grant(exchange: &Exchange, rule: GrpcTimeout) -> Option<Duration> {
     let asked = from_header(exchange.request.fields.get(H::GrpcTimeout)?)?;
     let capped = if rule.max.is_zero() { asked } else { asked.min(rule.max) };
     Some(capped.saturating_sub(rule.offset))
+}
+
+impl Exchange {
+    /// The time for a gRPC call's response where the route lets calls say it; the second is false where it does not. One
+    /// that says nothing asks for any time.
+    pub(super) fn grpc_limit(&self, rule: Option<GrpcTimeout>) -> (Option<Duration>, bool) {
+        let Some(rule) = rule.filter(|_| self.outcome.is_grpc) else { return (None, false) };
+        let asked = self.request.fields.get(H::GrpcTimeout).and_then(from_header).unwrap_or_default();
+        // No offset makes a call endless, which is what zero would mean.
+        let asked = if rule.offset < asked { asked.saturating_sub(rule.offset) } else { asked };
+        let limit = match (rule.max.is_zero(), asked.is_zero()) {
+            (true, _) => asked,
+            (false, true) => rule.max,
+            (false, false) => asked.min(rule.max),
+        };
+        (Some(limit).filter(|limit| !limit.is_zero()), true)
+    }
+
+    /// Tells the upstream how long the call may take.
+    pub(super) fn tell_grpc_timeout(&mut self, limit: Duration) {
+        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.request.fields.set(H::GrpcTimeout, to_header(ms).as_bytes());
+    }
 }
 
 /// At most eight digits and a unit, in whole milliseconds (gRPC over HTTP/2, "Timeout").

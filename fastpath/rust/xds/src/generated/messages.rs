@@ -1189,6 +1189,10 @@ pub struct RouteAction {
     pub retry_policy: Option<crate::envoy::config::route::v3::RetryPolicy>,
     #[prost(enumeration = "crate::envoy::config::core::v3::RoutingPriority", tag = "11")]
     pub priority: i32,
+    #[prost(message, optional, tag = "23")]
+    pub max_grpc_timeout: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "28")]
+    pub grpc_timeout_offset: Option<::prost_types::Duration>,
     #[prost(message, repeated, tag = "25")]
     pub upgrade_configs: Vec<crate::envoy::config::route::v3::route_action::UpgradeConfig>,
     #[prost(message, optional, tag = "36")]
