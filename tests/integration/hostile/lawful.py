@@ -175,10 +175,25 @@ HOP_BY_HOP = [
             has=(HOST, (name, value)),
         )
         for name, value in (
-            ("authorization", "b"),
-            ("cookie", "a=b"),
+            ("content-type", "x/y"),
             ("x-request-id", "11111111-1111-4111-8111-111111111111"),
             ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        )
+    ),
+    *(
+        _get(
+            f"Connection: {name}\r\n{name}: v\r\nX-Other: 2\r\n".encode(),
+            has=(("x-other", "2"),),
+            lacks=(name,),
+        )
+        for name in (
+            "cookie",
+            "authorization",
+            "accept",
+            "user-agent",
+            "referer",
+            "cache-control",
+            "x-unheard-of",
         )
     ),
     _post(b"Connection: content-length\r\nContent-Length: 5\r\n", b"hello", b"hello"),

@@ -481,7 +481,7 @@ fn connection_decides_persistence() {
 }
 
 #[test]
-fn nominated_fields_are_for_this_hop_only_but_known_ones_are_not_strippable() {
+fn nominated_fields_are_for_this_hop_only_but_what_proxies_rely_on_stays() {
     let request = with_line(
         "Connection: x-Secret, host, content-length, x-forwarded-for, authorization\r\nX-Secret: 1\r\nX-Keep: 2\r\n\
          X-Forwarded-For: 1.2.3.4\r\nAuthorization: b\r\nContent-Length: 0\r\nTE: trailers\r\nKeep-Alive: 5\r\nUpgrade: h2c\r\n\
@@ -489,11 +489,13 @@ fn nominated_fields_are_for_this_hop_only_but_known_ones_are_not_strippable() {
     );
     let (head, headers) = parse(&request).unwrap();
     let names: Vec<&[u8]> = headers.end_to_end().map(|field| field.name.of(&request)).collect();
-    assert_eq!(names, [&b"X-Keep"[..], b"X-Forwarded-For", b"Authorization"]);
+    assert_eq!(names, [&b"X-Keep"[..], b"X-Forwarded-For"]);
     assert_eq!(head.body, BodyLength::Length(0));
     assert_eq!(head.upgrade, None, "Upgrade that Connection does not name");
     assert_eq!(headers.find(b"x-secret", &request).count(), 0);
     assert_eq!(headers.find(b"x-keep", &request).count(), 1);
+    assert_eq!(headers.find(b"authorization", &request).count(), 0);
+    assert_eq!(headers.value(KnownHeader::Authorization, &request), None);
 }
 
 #[test]

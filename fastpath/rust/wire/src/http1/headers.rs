@@ -120,7 +120,7 @@ impl Headers {
     pub fn find<'a>(&'a self, name: &'a [u8], buf: &'a [u8]) -> impl Iterator<Item = &'a Header> {
         let id = KnownHeader::from_name(name);
         self.fields.iter().filter(move |field| match id {
-            Some(_) => field.id == id,
+            Some(known) => field.id == id && self.contains(known),
             None => field.scope == Scope::EndToEnd && field.name.of(buf).eq_ignore_ascii_case(name),
         })
     }
@@ -168,18 +168,28 @@ impl Headers {
         (field.id == Some(KnownHeader::Connection)).then(|| field.value.of(buf))
     }
 
-    /// Marks the fields of this name as hop-by-hop, unless it is one that this codec knows.
+    /// Marks the fields of this name as hop-by-hop, and forgets where a known one is: what does not reach the next hop
+    /// is nothing to decide by either.
     ///
-    /// A known field is meant for every recipient, and RFC 9110 7.6.1 forbids to nominate such: following an attacker
-    /// there would strip what the next hop trusts (CVE-2026-105299).
+    /// Left alone are fields that frame and describe the message, and those that proxies set and trust: following an
+    /// attacker there would strip what the next hop relies on (CVE-2026-105299).
     pub(crate) fn nominate(&mut self, name: &[u8], buf: &[u8]) {
-        if KnownHeader::from_name(name).is_some() {
+        let id = KnownHeader::from_name(name);
+        if id.is_some_and(KnownHeader::outlives_nomination) {
             return;
         }
         for field in &mut self.fields {
-            if field.id.is_none() && field.name.of(buf).eq_ignore_ascii_case(name) {
+            let same = match id {
+                Some(_) => field.id == id,
+                None => field.id.is_none() && field.name.of(buf).eq_ignore_ascii_case(name),
+            };
+            if same {
                 field.scope = Scope::HopByHop;
             }
+        }
+        if let Some(id) = id {
+            self.present &= !bit(id);
+            self.repeated &= !bit(id);
         }
     }
 }

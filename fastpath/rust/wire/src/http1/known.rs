@@ -154,6 +154,31 @@ impl KnownHeader {
         scan::is_same_name(name, id.name().as_bytes()).then_some(id)
     }
 
+    /// Fields that a Connection field cannot name away: they frame or describe the message, concern this connection
+    /// anyway, or are set by proxies for each other.
+    #[must_use]
+    pub(crate) fn outlives_nomination(self) -> bool {
+        const FAMILIES: [&str; 6] = ["content-", "x-forwarded-", "x-envoy-", "x-b3-", "grpc-", "trace"];
+        self.is_hop_by_hop()
+            || FAMILIES.iter().any(|family| self.name().starts_with(family))
+            || matches!(
+                self,
+                Self::Host
+                    | Self::Expect
+                    | Self::Trailer
+                    | Self::Via
+                    | Self::Date
+                    | Self::Server
+                    | Self::Forwarded
+                    | Self::XRealIp
+                    | Self::XRequestId
+                    | Self::XClientTraceId
+                    | Self::XOtSpanContext
+                    | Self::B3
+                    | Self::Baggage
+            )
+    }
+
     /// Fields that concern one connection only and are never forwarded (RFC 9110 7.6.1).
     #[inline]
     #[must_use]
