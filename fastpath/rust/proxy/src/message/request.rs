@@ -189,9 +189,9 @@ impl Request {
         }
     }
 
+    /// Is it a gRPC call? Several content types together are none that gRPC knows.
     pub(crate) fn is_grpc(&self) -> bool {
-        use meshloom_wire::http1::KnownHeader;
-        self.fields.get(KnownHeader::ContentType).is_some_and(|value| {
+        self.fields.joined("content-type").is_some_and(|value| {
             value
                 .strip_prefix(b"application/grpc")
                 .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
