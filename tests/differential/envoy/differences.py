@@ -61,6 +61,16 @@ CONVERSATIONS = {
     "largepath": Stricter((414,), "RFC 9110 15.5.15: it is the target that is too long"),
 }
 
+# Parts of lawful requests of which Envoy makes something else.
+LAWFUL = {
+    b"GET http://b.test?y ": "RFC 9112 3.2.1: it asks for /?y; Envoy answers 404",
+    b"OPTIONS http://b.test HTTP": "RFC 9112 3.2.4: the last proxy asks with an asterisk; Envoy with a slash",
+    b"OPTIONS http://b.test:81 HTTP": "the same",
+    b"OPTIONS http://b.test?x ": "as GET",
+    b"Connection: host, x-own": "only Host is kept from being named away; Envoy refuses the request",
+    b"Upgrade: websocket\r\nContent-Length: 5": "an upgrade with a body is none; Envoy answers 403",
+}
+
 KEEPING = ("KEEP_UNCHANGED", "IMPLEMENTATION_SPECIFIC_DEFAULT")
 # Targets that Envoy passes on where it normalises paths, and keeps escaped slashes.
 CLIMBING = dict.fromkeys(

@@ -21,6 +21,7 @@ PACE = 0.05
 TIMEOUTS = {
     "request_headers_timeout": "0.6s",
     "stream_idle_timeout": "0.6s",
+    "drain_timeout": "0.2s",
     "common_http_protocol_options": {"idle_timeout": "0.6s"},
 }
 REQUEST = b"GET /first HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -63,6 +64,10 @@ def seconds_until_cut(port: int, start: bytes, drip: Iterable[bytes] = ()) -> tu
     [
         (b"", []),
         (b"GET / HT", []),
+        (b"\r\n", []),
+        (b"P", []),
+        (b"PRI * HTTP/2.0\r\n\r\nS", []),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", []),
         (b"GET / HTTP/1.1\r\n", (b"X-%d: y\r\n" % n for n in range(1_000))),
         (b"GET / HTTP/1.1\r\nX: ", (b"y" for _ in range(1_000))),
         (POST + b"Content-Length: 10\r\n\r\nhello", []),
@@ -74,6 +79,10 @@ def seconds_until_cut(port: int, start: bytes, drip: Iterable[bytes] = ()) -> tu
     ids=[
         "nothing",
         "half a line",
+        "an empty line",
+        "one byte",
+        "half a preface",
+        "a preface",
         "lines",
         "bytes",
         "length",

@@ -146,7 +146,7 @@ impl Engine {
                     }
                     Ok(BodyEvent::End) => return Stop::Complete,
                     Ok(BodyEvent::NeedMore) => return Stop::Wait,
-                    Err(error) => return Stop::Fail(Failure::UpstreamProtocol(Some(error))),
+                    Err(error) => return self.protocol_error(upstream, error),
                 },
             }
         }
