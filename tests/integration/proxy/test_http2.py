@@ -213,6 +213,7 @@ def test_a_connection_that_breaks_ends_all_its_exchanges(
         eventually(lambda: proxy.stat("http.l.downstream_rq_active") == 3)
     assert logged(log, 3) == ["0 DC downstream_remote_disconnect"] * 3
     eventually(lambda: proxy.stat("http.l.downstream_cx_http2_active") == 0)
+    assert proxy.stat("http2.streams_active") == 0
 
 
 def test_a_malformed_request_ends_its_stream_alone(
@@ -340,11 +341,18 @@ def test_an_idle_connection_ends(simple: Simple, origin: MakeOrigin) -> None:
     assert proxy.stat("http.l.downstream_cx_idle_timeout") == 1
 
 
-def test_a_silent_client_is_asked_and_left(simple: Simple, origin: MakeOrigin) -> None:
-    keepalive = {"interval": "0.1s", "timeout": "0.2s"}
-    proxy = simple(origin(echo).port, hcm={"http2_protocol_options": {"connection_keepalive": keepalive}})
+def test_a_silent_client_is_asked_and_left(simple: Simple, origin: MakeOrigin, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    hcm = {
+        "http2_protocol_options": {"connection_keepalive": {"interval": "0.1s", "timeout": "0.2s"}},
+        "access_log": [file_log(log, "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n")],
+    }
+    upstream = origin(lambda received: Answer(wait=5) if received.target == "/slow" else answer())
+    proxy = simple(upstream.port, hcm=hcm)
     with RawClient(proxy.port("l")) as client:
+        client.request(path="/slow")
         assert client.cut(), "nobody answers the ping"
+    assert logged(log) == ["DC downstream_local_disconnect(http2_ping_timeout)"]
     with Http2Client(proxy.port("l")) as polite:
         end = time.monotonic() + 0.8
         while time.monotonic() < end:

@@ -179,7 +179,7 @@ impl Engine {
                 let chain = Rc::clone(&http.chain);
                 if let Some(token) = http.exchange.take() {
                     if let Some(mut exchange) = self.exchanges.take(token) {
-                        self.client_gone(&mut exchange, Gone::DISCONNECTED);
+                        self.client_gone(&mut exchange, reason.gone());
                         self.settle_exchange(token, exchange);
                     }
                 }
@@ -187,7 +187,7 @@ impl Engine {
             }
             DownstreamState::Http2(http) => {
                 let chain = Rc::clone(&http.chain);
-                self.give_up_streams(http, Gone::DISCONNECTED);
+                self.give_up_streams(http, reason.gone());
                 self.count_http_end(down, &chain, reason);
             }
             DownstreamState::Tcp(session) => self.tcp_ended(session, down),
@@ -242,6 +242,18 @@ impl Engine {
         }
         stats.cx_rx_bytes_total.add(down.io.bytes_read.saturating_sub(down.counted.0));
         stats.cx_tx_bytes_total.add(down.io.bytes_written.saturating_sub(down.counted.1));
+    }
+}
+
+impl CloseReason {
+    /// What the exchanges of a connection are told that ends for this reason.
+    fn gone(self) -> Gone {
+        let details = match self {
+            Self::Timeout => "downstream_local_disconnect(http2_ping_timeout)",
+            Self::Local => "downstream_local_disconnect(filter_chain_is_being_removed)",
+            Self::Remote | Self::Handshake | Self::Internal => return Gone::DISCONNECTED,
+        };
+        Gone { details, ..Gone::DISCONNECTED }
     }
 }
 

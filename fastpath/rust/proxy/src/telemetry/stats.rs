@@ -297,7 +297,7 @@ stats! {
         tx_reset "tx_reset"
         unknown_frames "unknown_frames"
     }
-    gauges {}
+    gauges { streams_active "streams_active" }
     histograms {}
     classes {}
 }

@@ -181,6 +181,7 @@ impl Engine {
         streams.retain(|stream| {
             if stream.deadline <= now {
                 chain.http2_stats.tx_flush_timeout.inc();
+                chain.http2_stats.streams_active.sub(1);
                 *waiting = waiting.saturating_sub(stream.waiting());
                 codec.reset(stream.id, ErrorCode::CANCEL, &mut self.down_out.bytes);
                 return false;

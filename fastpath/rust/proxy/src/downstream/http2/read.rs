@@ -159,6 +159,7 @@ impl Engine {
         };
         http.chain.stats.rq_http2_total.inc();
         http.streams.push(Stream::new(id, Some(exchange_token), end));
+        http.chain.http2_stats.streams_active.add(1);
         Some((exchange_token, exchange))
     }
 
@@ -324,6 +325,7 @@ impl Engine {
     /// Ends all exchanges of a connection.
     pub(in crate::downstream) fn give_up_streams(&mut self, http: &mut Http2, gone: Gone) {
         let exchanges = http.streams.exchanges();
+        http.chain.http2_stats.streams_active.sub(http.streams.len() as u64);
         http.streams.clear();
         http.waiting = 0;
         for token in exchanges {

@@ -211,6 +211,7 @@ impl Http2 {
     /// Forgets a stream.
     pub(super) fn remove(&mut self, id: StreamId, now: Millis, out: &mut Vec<u8>) -> Option<Stream> {
         let mut stream = self.streams.remove(id)?;
+        self.chain.http2_stats.streams_active.sub(1);
         stream.give_back(&mut self.codec, out);
         self.waiting = self.waiting.saturating_sub(stream.waiting());
         if self.streams.is_empty() {
