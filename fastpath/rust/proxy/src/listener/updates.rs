@@ -22,6 +22,13 @@ pub(crate) struct Drains {
     listeners: Vec<Weak<ListenerRuntime>>,
 }
 
+impl Drains {
+    /// No filter chain drains.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.chains.is_empty()
+    }
+}
+
 impl Engine {
     /// Puts the listeners of a snapshot into force.
     pub(crate) fn update_listeners(&mut self, snapshot: &Snapshot, contexts: &mut TlsContexts<'_>) {

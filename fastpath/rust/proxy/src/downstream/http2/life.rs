@@ -105,6 +105,9 @@ impl Engine {
 
     /// Tells the clients of all connections that are to end, whether they have requests or not.
     pub(crate) fn drain_http2(&mut self) {
+        if !self.draining && self.drains.is_empty() {
+            return;
+        }
         for token in self.downs.tokens() {
             let all = self.draining;
             let drains = self.downs.get(token).is_some_and(|down| {
@@ -141,6 +144,7 @@ impl Engine {
     /// A deadline of the connection has come.
     pub(in crate::downstream) fn http2_expired(&mut self, token: Token, down: &mut Downstream) -> Fate {
         let now = self.now();
+        let (unsent, limit) = (down.io.unsent(), self.buffer_limit(down));
         let Some(http) = down.http2() else { return Fate::Keep };
         let stats = &http.chain.stats;
         if http.close_by <= now {
@@ -150,7 +154,10 @@ impl Engine {
             http.chain.http2_stats.keepalive_timeout.inc();
             return Fate::Close(CloseReason::Timeout);
         }
-        if http.head_by() <= now {
+        if http.head_by() <= now && unsent > limit {
+            // Nothing was read because of what the client does not read, so the rest may well be there.
+            http.partial_since = now;
+        } else if http.head_by() <= now {
             stats.rq_header_timeout.inc();
             http.codec.goaway(ErrorCode::ENHANCE_YOUR_CALM, &mut self.down_out.bytes);
             self.connection_broken(down, Broken::SLOW);

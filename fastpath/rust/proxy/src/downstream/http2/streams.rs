@@ -140,11 +140,19 @@ impl Stream {
 
     /// Ends the body, behind what waits. `trailers` is a received trailer section, or empty.
     pub(super) fn finish(&mut self, codec: &mut Connection, trailers: &[u8], out: &mut Vec<u8>) {
-        if self.end == End::Open {
-            let any = TrailerFields::new(trailers).next().is_some();
-            self.end = End::Due(if any { trailers.to_vec() } else { Vec::new() });
-            self.pump(codec, out);
+        if self.end != End::Open {
+            return;
         }
+        let any = TrailerFields::new(trailers).next().is_some();
+        if self.waiting() > 0 {
+            self.end = End::Due(if any { trailers.to_vec() } else { Vec::new() });
+            return;
+        }
+        match any {
+            true => drop(codec.send_trailers(self.id, trailers, out)),
+            false => drop(codec.send_data(self.id, b"", true, out)),
+        }
+        self.end = End::Sent;
     }
 
     /// Writes what the windows take of what waits. True if anything moved.
