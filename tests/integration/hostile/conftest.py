@@ -28,7 +28,10 @@ def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     everything = route({"prefix": "/"}, {"cluster": "upstream", "timeout": "5s"})
     admin = direct({"path_separated_prefix": "/admin"}, 403, "guarded")
     hosts = [virtual_host(admin, everything)]
-    listener = http_listener("edge", hosts, normalize_path=True, merge_slashes=True)
+    versions = {"accept_http_10": True}
+    listener = http_listener(
+        "edge", hosts, normalize_path=True, merge_slashes=True, http_protocol_options=versions
+    )
     bootstrap = static([listener], [cluster("upstream", upstream.port)])
     with running("meshproxy", bootstrap, folder) as proxy:
         yield Stage(proxy.port("edge"), upstream)

@@ -87,6 +87,8 @@ def test_requests_wait_until_their_client_reads_and_then_go_on(proxy: Proxy) -> 
     with connect(proxy, "patient") as connection:
         sent = send_until_stuck(connection, LOCAL * number)
         assert worker_kilobytes(proxy) - before < 2048, "the responses wait in our memory"
+        waiting = proxy.stat("http.patient.downstream_rq_completed") * len(BODY)
+        assert waiting < MEGABYTE, "the responses wait in the kernel"
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, MEGABYTE)
         data, heard = LOCAL * number, 0
         while heard < number * len(BODY):
