@@ -78,7 +78,11 @@ impl Engine {
         chain.stats.cx_http1_total.inc();
         chain.stats.cx_http1_active.add(1);
         down.state = DownstreamState::Http1(Box::new(Http1::new(Rc::clone(chain), self.now())));
-        self.http_input(token, down)
+        let fate = self.http_input(token, down);
+        if down.held.is_empty() {
+            down.held = Vec::new(); // what was sniffed; most connections never hold anything again
+        }
+        fate
     }
 
     fn speak_http2(&mut self, token: Token, down: &mut Downstream, chain: &Rc<HttpChain>) -> Fate {
