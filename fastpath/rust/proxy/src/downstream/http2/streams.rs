@@ -258,3 +258,81 @@ impl Streams {
         self.all.iter().filter_map(|stream| stream.exchange).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use meshloom_wire::http2::{Config, Connection, Event, Head, PREFACE, Role};
+
+    use super::{Stream, Waiting};
+
+    /// A connection whose client gives streams a window of so many bytes, and has asked on stream 1.
+    fn asked(window: u32) -> (Connection, Vec<u8>) {
+        let (mut out, mut asked) = (Vec::new(), PREFACE.to_vec());
+        let mut codec = Connection::new(Role::Server, Config::default(), &mut out);
+        asked.extend_from_slice(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4]);
+        asked.extend_from_slice(&window.to_be_bytes());
+        // :method GET, :scheme http, :path /, :authority a
+        asked.extend_from_slice(&[0, 0, 6, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84, 0x41, 1, b'a']);
+        let (mut at, mut head, mut heads) = (0, Head::new(), 0);
+        loop {
+            match codec.next(&asked, &mut at, &mut head, &mut out).expect("well-formed") {
+                Event::NeedMore => break,
+                Event::Head { .. } => heads += 1,
+                _ => {}
+            }
+        }
+        assert_eq!(heads, 1);
+        assert!(codec.send_head(1, [(&b":status"[..], &b"200"[..])], false, &mut out));
+        (codec, out)
+    }
+
+    #[test]
+    fn what_the_window_does_not_take_waits_and_keeps_its_order() {
+        let (mut codec, mut out) = asked(5);
+        let mut stream = Stream::new(1, None, true);
+        stream.data(&mut codec, b"hello", false, &mut out);
+        assert_eq!(stream.waiting(), 0);
+        stream.data(&mut codec, b" wor", false, &mut out);
+        stream.data(&mut codec, b"ld", true, &mut out);
+        assert_eq!((stream.waiting(), stream.is_sent()), (6, false));
+        assert!(!stream.pump(&mut codec, &mut out), "no window has opened");
+        let update = [0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 0, 100];
+        let (mut at, mut head) = (0, Head::new());
+        let opened = codec.next(&update, &mut at, &mut head, &mut out).expect("well-formed");
+        assert_eq!(opened, Event::WindowOpened { stream: 1 });
+        out.clear();
+        assert!(stream.pump(&mut codec, &mut out));
+        assert!(stream.is_sent());
+        assert_eq!(out, [&[0, 0, 6, 0, 1, 0, 0, 0, 1][..], b" world"].concat());
+    }
+
+    #[test]
+    fn trailers_wait_behind_the_body() {
+        let (mut codec, mut out) = asked(0);
+        let mut stream = Stream::new(1, None, true);
+        stream.data(&mut codec, b"x", false, &mut out);
+        stream.finish(&mut codec, b"a: b\r\n", &mut out);
+        assert!(!stream.is_sent());
+        let update = [0, 0, 4, 8, 0, 0, 0, 0, 1, 0, 0, 0, 1];
+        let (mut at, mut head) = (0, Head::new());
+        codec.next(&update, &mut at, &mut head, &mut out).expect("well-formed");
+        out.clear();
+        assert!(stream.pump(&mut codec, &mut out));
+        assert!(stream.is_sent());
+        let kinds = [out.get(3), out.get(4), out.get(10 + 3), out.get(10 + 4)];
+        assert_eq!(kinds, [Some(&0), Some(&0), Some(&1), Some(&5)], "DATA, then HEADERS with the end");
+    }
+
+    #[test]
+    fn taken_bytes_do_not_pile_up() {
+        let mut waiting = Waiting::default();
+        for _ in 0..1000 {
+            waiting.push(&[1; 10]);
+            waiting.take(9);
+            waiting.push(&[2; 9]);
+            waiting.take(10);
+        }
+        assert!(waiting.rest().is_empty());
+        assert!(waiting.bytes.capacity() < 100);
+    }
+}
