@@ -58,8 +58,10 @@ def connection_manager(
         http_filters=http_filters(settings),
         access_log=access_logs(settings.config),
         use_remote_address=boolean(settings.side is Side.EDGE),
-        stream_idle_timeout=duration_pb2.Duration(),
     )
+    # Istio lets streams idle for ever. Where strangers connect, our own proxies keep their limits.
+    if settings.side is not Side.EDGE or not settings.traits.own:
+        made.stream_idle_timeout.CopyFrom(duration_pb2.Duration())
     _path_rules(made, settings.config.path_normalization.normalization)
     if settings.routes is not None:
         made.route_config.CopyFrom(settings.routes)
