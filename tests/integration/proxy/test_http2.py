@@ -400,6 +400,14 @@ def test_a_draining_proxy_loses_no_request(simple: Simple, origin: MakeOrigin) -
         assert last_stream(client) == b"\x00\x00\x00\x03"
 
 
+def test_a_connection_that_has_said_nothing_holds_no_drain_up(simple: Simple, origin: MakeOrigin) -> None:
+    proxy = simple(origin(echo).port)
+    with RawClient(proxy.port("l"), preface=False) as client:
+        eventually(lambda: proxy.stat("http.l.downstream_cx_active") == 1)
+        proxy.process.send_signal(signal.SIGTERM)
+        assert client.cut(5)
+
+
 def test_the_codec_can_be_fixed(simple: Simple, origin: MakeOrigin) -> None:
     proxy = simple(origin(echo).port, hcm={"codec_type": "HTTP2"})
     with RawClient(proxy.port("l"), preface=False) as client:

@@ -285,10 +285,10 @@ impl Downstream {
             | DownstreamState::Unmatched
             | DownstreamState::Refused
             | DownstreamState::Handshake
-            | DownstreamState::Sniff
             | DownstreamState::Http2(_)
             | DownstreamState::Tcp(_)
             | DownstreamState::Linger => false,
+            DownstreamState::Sniff => self.held.is_empty() && now.since(self.opened) >= QUIET_MS,
         }
     }
 }
