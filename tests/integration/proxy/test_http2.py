@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -398,6 +399,34 @@ def test_a_draining_proxy_loses_no_request(simple: Simple, origin: MakeOrigin) -
         assert client.answer(1).body == b"late"
         assert client.cut()
         assert last_stream(client) == b"\x00\x00\x00\x03"
+
+
+def test_connections_that_come_meanwhile_get_nothing_of_others(simple: Simple, origin: MakeOrigin) -> None:
+    proxy = simple(origin(echo).port)
+    strays: list[bytes] = []
+    over = threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            made = [socket.create_connection(("127.0.0.1", proxy.port("l"))) for _ in range(5)]
+            for each in made:
+                each.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    strays.append(each.recv(1000))
+                each.close()
+
+    others = threading.Thread(target=come_and_go)
+    others.start()
+    try:
+        with Http2Client(proxy.port("l")) as client:
+            for turn in range(40):
+                body = str(turn).encode()
+                streams = [client.request("POST", body=body) for _ in range(10)]
+                assert [client.answer(stream).body for stream in streams] == [body] * 10
+    finally:
+        over.set()
+        others.join()
+    assert strays == []
 
 
 def test_a_connection_that_has_said_nothing_holds_no_drain_up(simple: Simple, origin: MakeOrigin) -> None:

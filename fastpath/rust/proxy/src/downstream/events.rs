@@ -153,8 +153,11 @@ impl Engine {
 
     /// Puts a connection that was worked on back into its place, or ends it.
     pub(crate) fn settle_downstream(&mut self, token: Token, mut down: Box<Downstream>, fate: Fate) {
-        self.send_gathered(&mut down);
-        self.down_target = None;
+        // What was gathered may be another connection's, where this one was not lent to be written to.
+        if self.down_target == Some(token) {
+            self.send_gathered(&mut down);
+            self.down_target = None;
+        }
         match fate {
             Fate::Keep => {
                 if let DownstreamState::Http2(http) = &down.state {

@@ -16,7 +16,7 @@ impl Engine {
     }
 
     /// Bytes for this connection are gathered from now on; those for another one leave first.
-    pub(super) fn aim_downstream(&mut self, token: Token) {
+    pub(crate) fn aim_downstream(&mut self, token: Token) {
         if self.down_target != Some(token) {
             self.flush_downstream();
             self.down_target = Some(token);

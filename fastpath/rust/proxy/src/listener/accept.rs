@@ -186,6 +186,7 @@ impl Engine {
             self.downs.remove(token);
             return;
         }
+        self.aim_downstream(token);
         // Where a filter waits for bytes, the first ones raise an event.
         let fate = self.begin_inspection(token, &mut down, false);
         self.settle_downstream(token, down, fate);

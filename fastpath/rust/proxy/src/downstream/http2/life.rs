@@ -26,8 +26,6 @@ impl Engine {
         down: &mut Downstream,
         chain: &Rc<HttpChain>,
     ) -> Fate {
-        // The connection may be so new that it was never lent.
-        self.aim_downstream(token);
         let now = self.now();
         let ping = self.next_ping(chain.manager.http2.keepalive);
         let http = Http2::new(Rc::clone(chain), now, ping, &mut self.down_out.bytes);
