@@ -11,8 +11,9 @@ fuzz_target!(|bytes: &[u8]| {
     let written = forward(bytes, &head, &headers);
 
     let mut again = Headers::new();
-    // Names and values only lose white space, so it can become too long only by the space behind a colon.
-    let wide = Limits { head_bytes: 1 << 20, ..limits };
+    // Names and values only lose white space, so it can become too long only by the space behind a colon, and by the
+    // Host of an HTTP/1.0 request that has one in its target alone.
+    let wide = Limits { head_bytes: 1 << 20, fields: limits.fields + 1, ..limits };
     let second = match RequestParser::new().parse(&written, &mut again, &wide) {
         Ok(Some(second)) => second,
         other => panic!("{other:?} of {}", written.escape_ascii()),
