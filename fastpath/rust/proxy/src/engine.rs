@@ -47,6 +47,8 @@ pub(crate) struct Engine {
     /// Response bytes of the present event, and where they go.
     pub(crate) down_out: Outbox,
     pub(crate) down_target: Option<Token>,
+    /// The same of connections that are being worked on while another one is.
+    pub(crate) down_outer: Vec<(Token, Vec<u8>)>,
     /// Requests (connection and stream) whose upstreams take bytes again.
     pub(crate) resumed: Vec<(Token, u32)>,
     pub(crate) sockets: Slab<ListenSocket>,
@@ -118,6 +120,7 @@ impl Engine {
             up_target: None,
             down_out: Outbox::default(),
             down_target: None,
+            down_outer: Vec::new(),
             resumed: Vec::new(),
             sockets: Slab::new(Kind::Listener),
             downs: Slab::new(Kind::Downstream),

@@ -172,6 +172,7 @@ impl Engine {
                 self.downs.remove(token);
             }
         }
+        self.aim_outer();
     }
 
     /// The end of a connection: what was under way on it is given up.

@@ -11,15 +11,35 @@ use crate::reactor::Token;
 impl Engine {
     /// Takes a connection out of its place to write to it. What was gathered for another one leaves first.
     pub(crate) fn lend_downstream(&mut self, token: Token) -> Option<Box<Downstream>> {
+        let down = self.downs.take(token)?;
         self.aim_downstream(token);
-        self.downs.take(token)
+        Some(down)
     }
 
     /// Bytes for this connection are gathered from now on; those for another one leave first.
     pub(crate) fn aim_downstream(&mut self, token: Token) {
-        if self.down_target != Some(token) {
-            self.flush_downstream();
-            self.down_target = Some(token);
+        if self.down_target == Some(token) {
+            return;
+        }
+        match self.down_target {
+            // Somebody works on it: its bytes are put aside until this one is back in its place.
+            Some(outer) if self.downs.is_lent(outer) => {
+                self.down_outer.push((outer, std::mem::take(&mut self.down_out.bytes)));
+            }
+            _ => self.flush_downstream(),
+        }
+        self.down_target = Some(token);
+    }
+
+    /// A connection is back in its place: whoever worked on another one when it was lent goes on with that.
+    pub(super) fn aim_outer(&mut self) {
+        if self.down_outer.is_empty() {
+            return;
+        }
+        self.flush_downstream();
+        if let Some((outer, bytes)) = self.down_outer.pop() {
+            self.down_out.bytes = bytes;
+            self.down_target = Some(outer);
         }
     }
 
@@ -34,6 +54,7 @@ impl Engine {
                 self.run_soon(token);
             }
         }
+        self.aim_outer();
     }
 
     /// Sends the response bytes that were gathered for a connection which is in its place.

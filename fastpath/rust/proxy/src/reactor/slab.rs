@@ -63,6 +63,12 @@ impl<T> Slab<T> {
         self.slot(token)?.tenant.as_mut()
     }
 
+    /// Is there a tenant, lent out at the moment?
+    pub(crate) fn is_lent(&self, token: Token) -> bool {
+        let slot = self.slots.get(token.index as usize);
+        slot.is_some_and(|slot| slot.generation == token.generation && slot.tenant.is_none())
+    }
+
     /// Lends the tenant out; the slot stays its own until `put_back` or `remove`.
     pub(crate) fn take(&mut self, token: Token) -> Option<T> {
         self.slot(token)?.tenant.take()
