@@ -12,6 +12,14 @@ const MOST: u32 = (1 << 31) - 1;
 const MIN_WINDOW: u32 = 65_535;
 const DEFAULT_JITTER_PERCENT: f64 = 15.0;
 
+/// A number from `least` to the largest there is; `default` where it is not set.
+fn number(value: Option<u32>, default: u32, least: u32, at: &At<'_>) -> Result<u32, Invalid> {
+    match value {
+        Some(value) if !(least..=MOST).contains(&value) => Err(at.refuse(format!("give {least} to {MOST}"))),
+        value => Ok(value.unwrap_or(default)),
+    }
+}
+
 /// Compiles the options; `defaults` is what holds where a field is not set.
 pub(super) fn http2_options(
     value: Option<core::Http2ProtocolOptions>,
@@ -19,78 +27,66 @@ pub(super) fn http2_options(
     at: &At<'_>,
 ) -> Result<Http2Options, Invalid> {
     let Some(value) = value else { return Ok(defaults) };
-    let core::Http2ProtocolOptions {
-        hpack_table_size,
-        max_concurrent_streams,
-        initial_stream_window_size,
-        initial_connection_window_size,
-        allow_connect,
-        max_outbound_frames,
-        max_outbound_control_frames,
-        max_consecutive_inbound_frames_with_empty_payload,
-        max_inbound_priority_frames_per_stream,
-        max_inbound_window_update_frames_per_data_frame_sent,
-        stream_error_on_invalid_http_messaging,
-        override_stream_error_on_invalid_http_message,
-        connection_keepalive,
-    } = value;
-    let number = |value: Option<u32>, default: u32, least: u32, name: &'static str| match value {
-        Some(value) if !(least..=MOST).contains(&value) => {
-            Err(at.field(name).refuse(format!("give {least} to {MOST}")))
-        }
-        value => Ok(value.unwrap_or(default)),
-    };
-    let guards = defaults.guards;
+    let guards = guards(&value, defaults.guards, at)?;
+    let field = |name, value, default, least| number(value, default, least, &at.field(name));
+    let (streams, stream_window, window) =
+        (defaults.max_concurrent_streams, defaults.stream_window, defaults.connection_window);
+    let one_stream_only = value
+        .override_stream_error_on_invalid_http_message
+        .unwrap_or(value.stream_error_on_invalid_http_messaging || defaults.malformed_ends_stream_only);
     Ok(Http2Options {
-        hpack_table_size: hpack_table_size.unwrap_or(defaults.hpack_table_size),
-        max_concurrent_streams: number(
-            max_concurrent_streams,
-            defaults.max_concurrent_streams,
-            1,
-            "max_concurrent_streams",
-        )?,
-        stream_window: number(
-            initial_stream_window_size,
-            defaults.stream_window,
-            MIN_WINDOW,
+        hpack_table_size: value.hpack_table_size.unwrap_or(defaults.hpack_table_size),
+        max_concurrent_streams: field("max_concurrent_streams", value.max_concurrent_streams, streams, 1)?,
+        stream_window: field(
             "initial_stream_window_size",
-        )?,
-        connection_window: number(
-            initial_connection_window_size,
-            defaults.connection_window,
+            value.initial_stream_window_size,
+            stream_window,
             MIN_WINDOW,
-            "initial_connection_window_size",
         )?,
-        allow_connect,
-        malformed_ends_stream_only: override_stream_error_on_invalid_http_message
-            .unwrap_or(stream_error_on_invalid_http_messaging || defaults.malformed_ends_stream_only),
-        guards: Http2Guards {
-            max_outbound_frames: number(
-                max_outbound_frames,
-                guards.max_outbound_frames,
-                1,
-                "max_outbound_frames",
-            )?,
-            max_outbound_control_frames: number(
-                max_outbound_control_frames,
-                guards.max_outbound_control_frames,
-                1,
-                "max_outbound_control_frames",
-            )?,
-            max_empty_frames: max_consecutive_inbound_frames_with_empty_payload
-                .unwrap_or(guards.max_empty_frames),
-            max_priority_frames_per_stream: max_inbound_priority_frames_per_stream
-                .unwrap_or(guards.max_priority_frames_per_stream),
-            max_window_updates_per_data_frame: number(
-                max_inbound_window_update_frames_per_data_frame_sent,
-                guards.max_window_updates_per_data_frame,
-                1,
-                "max_inbound_window_update_frames_per_data_frame_sent",
-            )?,
-        },
-        keepalive: connection_keepalive
+        connection_window: field(
+            "initial_connection_window_size",
+            value.initial_connection_window_size,
+            window,
+            MIN_WINDOW,
+        )?,
+        allow_connect: value.allow_connect,
+        malformed_ends_stream_only: one_stream_only,
+        guards,
+        keepalive: value
+            .connection_keepalive
             .map(|value| keepalive(value, &at.field("connection_keepalive")))
             .transpose()?,
+    })
+}
+
+fn guards(
+    value: &core::Http2ProtocolOptions,
+    defaults: Http2Guards,
+    at: &At<'_>,
+) -> Result<Http2Guards, Invalid> {
+    let field = |name, value, default| number(value, default, 1, &at.field(name));
+    Ok(Http2Guards {
+        max_outbound_frames: field(
+            "max_outbound_frames",
+            value.max_outbound_frames,
+            defaults.max_outbound_frames,
+        )?,
+        max_outbound_control_frames: field(
+            "max_outbound_control_frames",
+            value.max_outbound_control_frames,
+            defaults.max_outbound_control_frames,
+        )?,
+        max_empty_frames: value
+            .max_consecutive_inbound_frames_with_empty_payload
+            .unwrap_or(defaults.max_empty_frames),
+        max_priority_frames_per_stream: value
+            .max_inbound_priority_frames_per_stream
+            .unwrap_or(defaults.max_priority_frames_per_stream),
+        max_window_updates_per_data_frame: field(
+            "max_inbound_window_update_frames_per_data_frame_sent",
+            value.max_inbound_window_update_frames_per_data_frame_sent,
+            defaults.max_window_updates_per_data_frame,
+        )?,
     })
 }
 
