@@ -15,6 +15,9 @@ use rustls::{
 /// processor gets what is fast for it.
 const DEFAULT_SUITES: [&[u16]; 4] = [&[0xc02b, 0xcca9], &[0xc02f, 0xcca8], &[0xc02c], &[0xc030]];
 const DEFAULT_GROUPS: [u16; 4] = [29, 23, 24, 4588];
+/// How we sign unless told otherwise, in BoringSSL's order: SHA-256 first, which is the fastest that is safe.
+const DEFAULT_SCHEMES: [u16; 10] =
+    [0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0603, 0x0806, 0x0601, 0x0807];
 
 /// What a context allows, in its order.
 #[derive(Clone, Debug)]
@@ -29,12 +32,13 @@ impl Algorithms {
     pub(super) fn of(context: &TlsContext) -> Self {
         let known = default_provider().cipher_suites;
         let find = |number: &u16| known.iter().find(|suite| u16::from(suite.suite()) == *number).copied();
-        let mut suites: Vec<Vec<_>> = match &*context.cipher_suites {
-            [] => DEFAULT_SUITES.iter().map(|group| group.iter().filter_map(find).collect()).collect(),
-            chosen => chosen.iter().map(|group| group.iter().filter_map(find).collect()).collect(),
-        };
         // Suites of TLS 1.3 cannot be chosen, as in Envoy: all are strong, and the client's preference decides.
-        suites.push(known.iter().filter(|suite| suite.tls13().is_some()).copied().collect());
+        let mut suites = vec![known.iter().filter(|suite| suite.tls13().is_some()).copied().collect()];
+        match &*context.cipher_suites {
+            [] => suites
+                .extend(DEFAULT_SUITES.iter().map(|group| group.iter().filter_map(find).collect::<Vec<_>>())),
+            chosen => suites.extend(chosen.iter().map(|group| group.iter().filter_map(find).collect())),
+        }
         let numbers = if context.groups.is_empty() { &DEFAULT_GROUPS[..] } else { &context.groups };
         Self {
             suites,
@@ -45,7 +49,7 @@ impl Algorithms {
 
     /// Everything, in our order.
     pub(super) fn provider(&self) -> Arc<CryptoProvider> {
-        let suites = self.suites.iter().rev().flatten().copied().collect();
+        let suites = self.suites.iter().flatten().copied().collect();
         self.provider_of(suites, self.groups.clone())
     }
 
@@ -61,7 +65,7 @@ impl Algorithms {
     pub(super) fn suites_for(&self, offered: &[u16], by_client: bool) -> Vec<SupportedCipherSuite> {
         let rank = |suite: &SupportedCipherSuite| offered.iter().position(|o| *o == u16::from(suite.suite()));
         let mut found = Vec::with_capacity(9);
-        for group in self.suites.iter().rev() {
+        for group in &self.suites {
             let from = if by_client { 0 } else { found.len() };
             found.extend(group.iter().filter_map(|suite| Some((rank(suite)?, *suite))));
             if let Some(part) = found.get_mut(from..) {
@@ -158,12 +162,13 @@ pub(super) struct Limited {
 }
 
 impl Limited {
-    /// No schemes are no limit.
+    /// Without schemes, those that are usual.
     pub(super) fn new(key: Arc<dyn SigningKey>, schemes: &[SignatureScheme]) -> Arc<dyn SigningKey> {
-        match schemes {
-            [] => key,
-            schemes => Arc::new(Self { key, schemes: schemes.to_vec() }),
-        }
+        let schemes = match schemes {
+            [] => DEFAULT_SCHEMES.map(SignatureScheme::from).to_vec(),
+            schemes => schemes.to_vec(),
+        };
+        Arc::new(Self { key, schemes })
     }
 }
 
