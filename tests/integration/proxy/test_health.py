@@ -328,7 +328,7 @@ def grpc_health(status: dict[str, int], asked: list[bytes]) -> Iterator[int]:
     handler = grpc.method_handlers_generic_handler(
         "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(answer_check)}
     )
-    server = grpc.server(ThreadPoolExecutor(2), handlers=(handler,))
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[handler])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     yield port

@@ -142,7 +142,7 @@ def test_upstreams_are_told_whose_connection_it_is(start: Start, greeter: Greete
     include = {"match_type": "INCLUDE", "tlv_type": [4, 5]}
     rules = {"pass_through_tlvs": {"match_type": "INCLUDE", "tlv_type": [5, 6]}}
     behind["listener_filters"] = [listener_filter(PROXY_PROTOCOL, **rules)]
-    added = {"added_tlvs": [{"type": 0xE1, "value": "b3du"}]}
+    added: dict[str, Any] = {"added_tlvs": [{"type": 0xE1, "value": "b3du"}]}
     clusters = [
         cluster("v1", greeter.port, **proxied("V1")),
         cluster("v2", greeter.port, **proxied("V2", pass_through_tlvs=include, **added)),

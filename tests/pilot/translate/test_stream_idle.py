@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from meshloom.pilot.translate.resource import TypeUrl
 
-from tests.pilot.translate.mesh import gateway, sidecar, translated
+from tests.pilot.translate.mesh import gateway, resource, sidecar, translated
 from tests.pilot.translate.test_golden import rules
-from tests.pilot.translate.test_path_normalization import managers, resource
+from tests.pilot.translate.test_path_normalization import managers
 
 
 def limits(snapshot: Any) -> set[str | None]:

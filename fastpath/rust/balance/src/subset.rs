@@ -122,7 +122,8 @@ impl SubsetBalancer {
             for (index, own) in indices(endpoints.len()).zip(labels) {
                 for combination in combinations(own, &selector.keys) {
                     let part = members.entry(combination).or_default();
-                    if !part.contains(&index) && !(selector.single_host && !part.is_empty()) {
+                    let full = selector.single_host && !part.is_empty();
+                    if !full && !part.contains(&index) {
                         part.push(index);
                     }
                 }

@@ -23,10 +23,13 @@ pub struct HealthCheck {
     /// What is asked.
     pub probe: Probe,
     /// Labels that choose the transport, in the place of the endpoint's.
-    pub transport_labels: Option<Box<[(Arc<str>, Arc<str>)]>>,
+    pub transport_labels: Option<Labels>,
     /// Where events are written.
     pub event_log: Option<EventLog>,
 }
+
+/// Names and values.
+pub type Labels = Box<[(Arc<str>, Arc<str>)]>;
 
 /// Pauses between checks. Each is followed by the jitter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

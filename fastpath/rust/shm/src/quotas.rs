@@ -123,7 +123,7 @@ impl Quota {
 }
 
 fn shift(count: usize) -> u32 {
-    if count.is_multiple_of(2) { 0 } else { 32 }
+    if count & 1 == 0 { 0 } else { 32 }
 }
 
 #[cfg(test)]

@@ -21,8 +21,8 @@ use super::proxy_header::proxy_header;
 use super::subset::subsets;
 use super::{tls, types};
 use crate::cluster::{
-    Cluster, DestinationService, DnsTarget, EndpointSource, HealthEffects, HttpProtocol, LoadBalance,
-    OriginalDestination, SlowStart, TcpKeepalive, TransportMatch, UpstreamTransport,
+    Cluster, DestinationService, DnsTarget, EndpointSource, HealthEffects, HttpProtocol, HttpUpstream,
+    LoadBalance, OriginalDestination, SlowStart, TcpKeepalive, TransportMatch, UpstreamTransport,
 };
 use crate::ids::ClusterName;
 use crate::proxy_header::ProxyHeader;
@@ -37,8 +37,9 @@ const DEFAULT_PANIC_PERCENT: f64 = 50.0;
 const MAX_KEEPALIVE_PROBES: u32 = 127;
 const MAX_KEEPALIVE_SECONDS: u32 = 32_767;
 
-pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Cluster, Invalid> {
+pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Cluster, Invalid> {
     let endpoints = endpoint_source(&value, at, cx)?;
+    let (options, health_effects) = (protocol_options(&mut value, at)?, health_effects(&value));
     let proto::Cluster {
         transport_socket_matches,
         name,
@@ -49,60 +50,36 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         per_connection_buffer_limit_bytes,
         lb_policy,
         load_assignment: _,
-        max_requests_per_connection,
+        max_requests_per_connection: _,
         circuit_breakers: breakers,
-        common_http_protocol_options,
-        http_protocol_options,
-        http2_protocol_options,
-        typed_extension_protocol_options,
+        common_http_protocol_options: _,
+        http_protocol_options: _,
+        http2_protocol_options: _,
+        typed_extension_protocol_options: _,
         dns_refresh_rate: _,
         outlier_detection: outlier,
         common_lb_config,
         transport_socket,
         metadata,
         upstream_connection_options,
-        close_connections_on_host_health_failure,
+        close_connections_on_host_health_failure: _,
         cleanup_interval: _,
         health_checks,
-        ignore_health_on_host_removal,
+        ignore_health_on_host_removal: _,
         lb_subset_config,
         lb_config,
     } = value;
-    let options = Options {
-        common: common_http_protocol_options,
-        http1: http_protocol_options,
-        http2: http2_protocol_options,
-        extension: protocol_extension(typed_extension_protocol_options, at)?,
-        max_requests: max_requests_per_connection,
-    };
-    let proto::cluster::CommonLbConfig {
-        healthy_panic_threshold,
-        ignore_new_hosts_until_first_hc,
-        locality_weighted_lb_config,
-    } = common_lb_config.unwrap_or_default();
-    let (at_panic, at_options) = (at.field("common_lb_config"), at.field("upstream_connection_options"));
-    let keepalive = upstream_connection_options.and_then(|options| options.tcp_keepalive);
+    let common = common_lb_config.unwrap_or_default();
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
-    let (transport, proxy_header) = transport(transport_socket.as_ref(), &at.field("transport_socket"), cx)?;
-    let tls = matches!(transport, UpstreamTransport::Tls(_));
-    let transport_matches = transport_matches(&transport_socket_matches, at, cx)?;
-    let http = http_upstream(options, tls, at)?;
-    let told = proxy_header.is_some() || transport_matches.iter().any(|other| other.proxy_header.is_some());
-    if told && http.protocol != HttpProtocol::Http1 {
-        // The header tells of one client, and streams of many would share the connection.
-        return Err(at.field("transport_socket").refuse("behind a PROXY header only HTTP/1.1 is spoken"));
-    }
+    let travel = travel(transport_socket.as_ref(), &transport_socket_matches, at, cx)?;
+    let http = travel.spoken(options, at)?;
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
         slow_start: slow_start(lb_config, at)?,
-        weighted_localities: locality_weighted_lb_config.is_some(),
+        weighted_localities: common.locality_weighted_lb_config.is_some(),
         subsets: subsets_of(lb_subset_config, &endpoints, at)?,
         health: health_check(health_checks, &at.field("health_checks"), cx)?,
-        health_effects: HealthEffects {
-            ignore_unchecked: ignore_new_hosts_until_first_hc,
-            remove_at_once: ignore_health_on_host_removal,
-            close_connections: close_connections_on_host_health_failure,
-        },
+        health_effects,
         endpoints,
         name: ClusterName::try_from(name.as_str()).map_err(|error| at.field("name").refuse(error))?,
         alt_stat_name: (!alt_stat_name.is_empty()).then(|| alt_stat_name.into()),
@@ -110,18 +87,12 @@ pub(super) fn cluster(value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> R
         buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
         breakers: circuit_breakers(breakers.unwrap_or_default(), &at.field("circuit_breakers"))?,
         outlier: outlier.map(|value| outlier_detection(value, &at.field("outlier_detection"))).transpose()?,
-        panic_threshold_percent: percent(
-            healthy_panic_threshold,
-            DEFAULT_PANIC_PERCENT,
-            &at_panic.field("healthy_panic_threshold"),
-        )?,
-        transport,
-        proxy_header,
-        transport_matches,
+        panic_threshold_percent: panic_threshold(&common, at)?,
+        transport: travel.transport,
+        proxy_header: travel.proxy_header,
+        transport_matches: travel.matches,
         http,
-        tcp_keepalive: keepalive
-            .map(|value| tcp_keepalive(value, &at_options.field("tcp_keepalive")))
-            .transpose()?,
+        tcp_keepalive: keepalive(upstream_connection_options, at)?,
         service: istio.and_then(service).map(Arc::new),
         external: istio.is_some_and(is_external),
     })
@@ -282,6 +253,74 @@ fn load_balance(
     match original == (balance == LoadBalance::OriginalDestination) {
         true => Ok(balance),
         false => Err(at_policy.refuse("CLUSTER_PROVIDED goes with the type ORIGINAL_DST, and with no other")),
+    }
+}
+
+fn protocol_options(value: &mut proto::Cluster, at: &At<'_>) -> Result<Options, Invalid> {
+    Ok(Options {
+        common: value.common_http_protocol_options.take(),
+        http1: value.http_protocol_options.take(),
+        http2: value.http2_protocol_options.take(),
+        extension: protocol_extension(std::mem::take(&mut value.typed_extension_protocol_options), at)?,
+        max_requests: value.max_requests_per_connection,
+    })
+}
+
+fn health_effects(value: &proto::Cluster) -> HealthEffects {
+    let common = value.common_lb_config.as_ref();
+    HealthEffects {
+        ignore_unchecked: common.is_some_and(|common| common.ignore_new_hosts_until_first_hc),
+        remove_at_once: value.ignore_health_on_host_removal,
+        close_connections: value.close_connections_on_host_health_failure,
+    }
+}
+
+fn panic_threshold(value: &proto::cluster::CommonLbConfig, at: &At<'_>) -> Result<f64, Invalid> {
+    let at = at.field("common_lb_config");
+    percent(
+        value.healthy_panic_threshold.clone(),
+        DEFAULT_PANIC_PERCENT,
+        &at.field("healthy_panic_threshold"),
+    )
+}
+
+fn keepalive(
+    value: Option<proto::UpstreamConnectionOptions>,
+    at: &At<'_>,
+) -> Result<Option<TcpKeepalive>, Invalid> {
+    let at = at.field("upstream_connection_options");
+    let given = value.and_then(|options| options.tcp_keepalive);
+    given.map(|value| tcp_keepalive(value, &at.field("tcp_keepalive"))).transpose()
+}
+
+/// How bytes travel to the endpoints of a cluster.
+struct Travel {
+    transport: UpstreamTransport,
+    proxy_header: Option<Arc<ProxyHeader>>,
+    matches: Box<[TransportMatch]>,
+}
+
+fn travel(
+    socket: Option<&core::TransportSocket>,
+    matches: &[proto::cluster::TransportSocketMatch],
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<Travel, Invalid> {
+    let (transport, proxy_header) = transport(socket, &at.field("transport_socket"), cx)?;
+    Ok(Travel { transport, proxy_header, matches: transport_matches(matches, at, cx)? })
+}
+
+impl Travel {
+    /// Which HTTP is spoken over it.
+    fn spoken(&self, options: Options, at: &At<'_>) -> Result<HttpUpstream, Invalid> {
+        let http = http_upstream(options, matches!(self.transport, UpstreamTransport::Tls(_)), at)?;
+        let told =
+            self.proxy_header.is_some() || self.matches.iter().any(|other| other.proxy_header.is_some());
+        if told && http.protocol != HttpProtocol::Http1 {
+            // The header tells of one client, and streams of many would share the connection.
+            return Err(at.field("transport_socket").refuse("behind a PROXY header only HTTP/1.1 is spoken"));
+        }
+        Ok(http)
     }
 }
 

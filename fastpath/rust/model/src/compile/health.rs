@@ -162,7 +162,7 @@ fn http(
     }
     let mut expected = statuses(&expected_statuses, &at.field("expected_statuses"))?;
     if expected.is_empty() {
-        expected = Box::new([200..201]);
+        expected = std::iter::once(200..201).collect();
     }
     let at_remove = at.field("request_headers_to_remove");
     let removed = request_headers_to_remove.iter().enumerate();
@@ -246,11 +246,11 @@ fn payload(value: &core::health_check::Payload, at: &At<'_>) -> Result<Box<[u8]>
 
 fn bytes_of_hex(text: &str) -> Option<Box<[u8]>> {
     let digits: Vec<u32> = text.chars().map(|digit| digit.to_digit(16)).collect::<Option<_>>()?;
-    let (pairs, rest) = digits.as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|[high, low]| u8::try_from(high * 16 + low).ok()).collect()
+    let byte = |pair: &[u32]| match pair {
+        [high, low] => u8::try_from(high * 16 + low).ok(),
+        _ => None,
+    };
+    digits.chunks(2).map(byte).collect()
 }
 
 fn headers(values: &[core::HeaderValueOption], at: &At<'_>) -> Result<Box<[ProbeHeader]>, Invalid> {

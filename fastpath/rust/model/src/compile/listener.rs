@@ -4,6 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use meshloom_xds as xds;
 use meshloom_xds::envoy::config::listener::v3 as proto;
 use prost::Message;
 
@@ -55,21 +56,11 @@ pub(super) fn listener(
         socket_options: options,
         tcp_fast_open_queue_length: fast_open,
     } = value;
-    if filter_chains.is_empty() && default_filter_chain.is_none() {
-        return Err(at.field("filter_chains").refuse("give at least one"));
-    }
     let use_original_dst = use_original_dst.unwrap_or(false);
-    let implied = Implied {
-        original_destination: use_original_dst,
-        // Envoy reads this field of the first chain only.
-        proxy_protocol: filter_chains.first().is_some_and(|chain| chain.use_proxy_proto == Some(true)),
-    };
+    let implied = implied(use_original_dst, &filter_chains);
     let (chains, matches) = chains(filter_chains, &at.field("filter_chains"), cx)?;
     let filters = listener_filters(&filters, &implied, &matches, &at.field("listener_filters"))?;
-    let matcher = chain_matcher(matches, &at.field("filter_chains"))?;
-    let default_chain = default_filter_chain
-        .map(|chain| filter_chain(chain, &at.field("default_filter_chain"), cx))
-        .transpose()?;
+    let default_chain = default_chain(default_filter_chain, chains.is_empty(), at, cx)?;
     Ok(Listener {
         name: ListenerName::try_from(name).map_err(|error| at.field("name").refuse(error))?,
         listens: listens(Binding { first, more, backlog, transparent, freebind, options, fast_open }, at)?,
@@ -82,18 +73,38 @@ pub(super) fn listener(
         bypass_overload: bypass_overload_manager,
         ignore_global_limit: ignore_global_conn_limit,
         filters,
-        filters_timeout: limit(
-            listener_filters_timeout,
-            Some(DEFAULT_FILTERS_TIMEOUT),
-            &at.field("listener_filters_timeout"),
-        )?,
+        filters_timeout: filters_timeout(listener_filters_timeout, at)?,
         continue_on_filters_timeout: continue_on_listener_filters_timeout,
         access_logs: connection_logs(&access_log, &at.field("access_log"), cx)?,
         shape,
-        matcher,
+        matcher: chain_matcher(matches, &at.field("filter_chains"))?,
         chains: chains.into_iter().map(Arc::new).collect(),
-        default_chain: default_chain.map(|(chain, _)| Arc::new(chain)),
+        default_chain,
     })
+}
+
+fn implied(original_destination: bool, chains: &[proto::FilterChain]) -> Implied {
+    // Envoy reads this field of the first chain only.
+    let proxy_protocol = chains.first().is_some_and(|chain| chain.use_proxy_proto == Some(true));
+    Implied { original_destination, proxy_protocol }
+}
+
+/// What takes the connections that no chain matches. Without any chain there must be one.
+fn default_chain(
+    value: Option<proto::FilterChain>,
+    needed: bool,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<Option<Arc<FilterChain>>, Invalid> {
+    if needed && value.is_none() {
+        return Err(at.field("filter_chains").refuse("give at least one"));
+    }
+    let at = at.field("default_filter_chain");
+    Ok(value.map(|chain| filter_chain(chain, &at, cx)).transpose()?.map(|(chain, _)| Arc::new(chain)))
+}
+
+fn filters_timeout(value: Option<xds::Duration>, at: &At<'_>) -> Result<Option<Duration>, Invalid> {
+    limit(value, Some(DEFAULT_FILTERS_TIMEOUT), &at.field("listener_filters_timeout"))
 }
 
 /// SipHash twice over, with different beginnings: parts of one configuration do not meet by chance.

@@ -24,38 +24,40 @@ pub(super) fn outlier_detection(
     value: proto::OutlierDetection,
     at: &At<'_>,
 ) -> Result<OutlierDetection, Invalid> {
+    let enforcing = enforcement(&value, at)?;
+    let (success_rate, failure_percentage) = statistics(&value, at)?;
     let proto::OutlierDetection {
         consecutive_5xx,
         interval,
         base_ejection_time,
         max_ejection_percent,
-        enforcing_consecutive_5xx,
-        enforcing_success_rate,
         consecutive_gateway_failure,
-        enforcing_consecutive_gateway_failure,
         split_external_local_origin_errors,
         consecutive_local_origin_failure,
-        enforcing_consecutive_local_origin_failure,
-        enforcing_local_origin_success_rate,
-        enforcing_failure_percentage,
-        enforcing_failure_percentage_local_origin,
         max_ejection_time,
         max_ejection_time_jitter,
         always_eject_one_host,
-        success_rate_minimum_hosts,
-        success_rate_request_volume,
-        success_rate_stdev_factor,
-        failure_percentage_threshold,
-        failure_percentage_minimum_hosts,
-        failure_percentage_request_volume,
+        success_rate_minimum_hosts: _,
+        success_rate_request_volume: _,
+        success_rate_stdev_factor: _,
+        failure_percentage_threshold: _,
+        failure_percentage_minimum_hosts: _,
+        failure_percentage_request_volume: _,
         successful_active_health_check_uneject_host,
+        // Read above.
+        enforcing_consecutive_5xx: _,
+        enforcing_success_rate: _,
+        enforcing_consecutive_gateway_failure: _,
+        enforcing_consecutive_local_origin_failure: _,
+        enforcing_local_origin_success_rate: _,
+        enforcing_failure_percentage: _,
+        enforcing_failure_percentage_local_origin: _,
     } = value;
     let (base, max) = ejection_times(base_ejection_time, max_ejection_time, at)?;
-    let some = |value: Option<u32>| Some(value.unwrap_or(DEFAULT_CONSECUTIVE)).filter(|count| *count > 0);
     Ok(OutlierDetection {
-        consecutive_5xx: some(consecutive_5xx),
-        consecutive_gateway: some(consecutive_gateway_failure),
-        consecutive_local: some(consecutive_local_origin_failure),
+        consecutive_5xx: in_a_row(consecutive_5xx),
+        consecutive_gateway: in_a_row(consecutive_gateway_failure),
+        consecutive_local: in_a_row(consecutive_local_origin_failure),
         split_local_errors: split_external_local_origin_errors,
         interval: positive(interval, DEFAULT_INTERVAL, &at.field("interval"))?,
         base_ejection: base,
@@ -67,47 +69,68 @@ pub(super) fn outlier_detection(
             DEFAULT_MAX_PERCENT,
             &at.field("max_ejection_percent"),
         )?,
-        enforcing: OutlierEnforcing {
-            consecutive_5xx: share(enforcing_consecutive_5xx, 100, &at.field("enforcing_consecutive_5xx"))?,
-            consecutive_gateway: share(
-                enforcing_consecutive_gateway_failure,
-                0,
-                &at.field("enforcing_consecutive_gateway_failure"),
-            )?,
-            consecutive_local: share(
-                enforcing_consecutive_local_origin_failure,
-                100,
-                &at.field("enforcing_consecutive_local_origin_failure"),
-            )?,
-            success_rate: share(enforcing_success_rate, 100, &at.field("enforcing_success_rate"))?,
-            success_rate_local: share(
-                enforcing_local_origin_success_rate,
-                100,
-                &at.field("enforcing_local_origin_success_rate"),
-            )?,
-            failure_percentage: share(
-                enforcing_failure_percentage,
-                0,
-                &at.field("enforcing_failure_percentage"),
-            )?,
-            failure_percentage_local: share(
-                enforcing_failure_percentage_local_origin,
-                0,
-                &at.field("enforcing_failure_percentage_local_origin"),
-            )?,
-        },
+        enforcing,
         always_eject_one: always_eject_one_host.unwrap_or(false),
-        success_rate: SuccessRate {
-            minimum_hosts: success_rate_minimum_hosts.unwrap_or(5),
-            request_volume: success_rate_request_volume.unwrap_or(100),
-            stdev_factor: success_rate_stdev_factor.unwrap_or(1900),
-        },
-        failure_percentage: FailurePercentage {
-            threshold: share(failure_percentage_threshold, 85, &at.field("failure_percentage_threshold"))?,
-            minimum_hosts: failure_percentage_minimum_hosts.unwrap_or(5),
-            request_volume: failure_percentage_request_volume.unwrap_or(50),
-        },
+        success_rate,
+        failure_percentage,
         uneject_on_passed_check: successful_active_health_check_uneject_host.unwrap_or(true),
+    })
+}
+
+/// By what an endpoint stands out among the others.
+fn statistics(
+    value: &proto::OutlierDetection,
+    at: &At<'_>,
+) -> Result<(SuccessRate, FailurePercentage), Invalid> {
+    let at = at.field("failure_percentage_threshold");
+    let success_rate = SuccessRate {
+        minimum_hosts: value.success_rate_minimum_hosts.unwrap_or(5),
+        request_volume: value.success_rate_request_volume.unwrap_or(100),
+        stdev_factor: value.success_rate_stdev_factor.unwrap_or(1900),
+    };
+    let failure_percentage = FailurePercentage {
+        threshold: share(value.failure_percentage_threshold, 85, &at)?,
+        minimum_hosts: value.failure_percentage_minimum_hosts.unwrap_or(5),
+        request_volume: value.failure_percentage_request_volume.unwrap_or(50),
+    };
+    Ok((success_rate, failure_percentage))
+}
+
+/// So many errors in a row; zero is a rule that is off.
+fn in_a_row(value: Option<u32>) -> Option<u32> {
+    Some(value.unwrap_or(DEFAULT_CONSECUTIVE)).filter(|count| *count > 0)
+}
+
+/// How often, in percent, an endpoint is ejected that each of the rules finds.
+fn enforcement(value: &proto::OutlierDetection, at: &At<'_>) -> Result<OutlierEnforcing, Invalid> {
+    Ok(OutlierEnforcing {
+        consecutive_5xx: share(value.enforcing_consecutive_5xx, 100, &at.field("enforcing_consecutive_5xx"))?,
+        consecutive_gateway: share(
+            value.enforcing_consecutive_gateway_failure,
+            0,
+            &at.field("enforcing_consecutive_gateway_failure"),
+        )?,
+        consecutive_local: share(
+            value.enforcing_consecutive_local_origin_failure,
+            100,
+            &at.field("enforcing_consecutive_local_origin_failure"),
+        )?,
+        success_rate: share(value.enforcing_success_rate, 100, &at.field("enforcing_success_rate"))?,
+        success_rate_local: share(
+            value.enforcing_local_origin_success_rate,
+            100,
+            &at.field("enforcing_local_origin_success_rate"),
+        )?,
+        failure_percentage: share(
+            value.enforcing_failure_percentage,
+            0,
+            &at.field("enforcing_failure_percentage"),
+        )?,
+        failure_percentage_local: share(
+            value.enforcing_failure_percentage_local_origin,
+            0,
+            &at.field("enforcing_failure_percentage_local_origin"),
+        )?,
     })
 }
 

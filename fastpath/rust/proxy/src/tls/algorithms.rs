@@ -163,7 +163,7 @@ pub(super) struct Limited {
 
 impl Limited {
     /// Without schemes, those that are usual.
-    pub(super) fn new(key: Arc<dyn SigningKey>, schemes: &[SignatureScheme]) -> Arc<dyn SigningKey> {
+    pub(super) fn limit(key: Arc<dyn SigningKey>, schemes: &[SignatureScheme]) -> Arc<dyn SigningKey> {
         let schemes = match schemes {
             [] => DEFAULT_SCHEMES.map(SignatureScheme::from).to_vec(),
             schemes => schemes.to_vec(),

@@ -34,7 +34,7 @@ fn certified(
         .key_provider
         .load_private_key(certificate.key.clone_key())
         .map_err(|error| format!("TLS: the private key cannot be used: {error}"))?;
-    let made = CertifiedKey::new(certificate.chain.to_vec(), Limited::new(key, &algorithms.schemes));
+    let made = CertifiedKey::new(certificate.chain.to_vec(), Limited::limit(key, &algorithms.schemes));
     match made.keys_match() {
         Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
             Err("TLS: the private key is not that of the certificate".to_owned())

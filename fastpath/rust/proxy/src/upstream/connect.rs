@@ -9,15 +9,14 @@ use meshloom_model::cluster::TcpKeepalive;
 use meshloom_model::route::ResourcePriority;
 use meshloom_wire::http1::Limits;
 
-use super::{Host, ResponseReader, Speaks, Upstream, UpstreamFate, UpstreamState, bump};
-use crate::codec::Sender;
+use super::{Host, Speaks, Upstream, UpstreamFate, UpstreamState, bump};
 use crate::engine::Engine;
 use crate::health::HealthReport;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::telemetry::TlsStats;
 use crate::tls::TlsSession;
-use crate::transport::{Read, SocketError, Transport, connect, keep_alive, local_address, take_error};
+use crate::transport::{Read, SocketError, connect, keep_alive, local_address, take_error};
 
 impl Engine {
     /// Asks for a connection to a host. `state` is `Connecting`, or `Tunnel` for a TCP session.
@@ -30,9 +29,9 @@ impl Engine {
         let Some(cluster) = self.clusters.get_mut(host.cluster) else {
             return Err(Failure::Internal("no cluster"));
         };
-        if cluster.spec.health.is_some() && !std::mem::replace(&mut cluster.used, true) {
-            let cluster = cluster.spec.name.as_str().to_owned();
-            self.reports.push_back(HealthReport::Used { cluster });
+        let first_use = cluster.spec.health.is_some() && !std::mem::replace(&mut cluster.used, true);
+        if first_use {
+            self.reports.push_back(HealthReport::Used { cluster: cluster.spec.name.as_str().to_owned() });
         }
         let timeout = cluster.spec.connect_timeout;
         let limits = Limits::with_head(
@@ -55,26 +54,12 @@ impl Engine {
         stats.cx_active.add(1);
         bump(&host.connections, true);
         let upstream = Box::new(Upstream {
-            io: Transport::new(fd),
-            host: Rc::clone(host),
-            state,
-            connecting: true,
             counted_connection: counted,
             deadline: self.now().after(timeout),
             opened: self.now(),
             id: self.connection_id(),
-            local: local_address_unset(),
-            served: 0,
-            speaks,
-            http: ResponseReader::default(),
-            http2: None,
-            sender: Sender::Nothing,
             limits,
-            paused: false,
-            broken: false,
-            preamble: Box::default(),
-            exclusive: false,
-            reserved: None,
+            ..Upstream::connecting(fd, host, state, speaks)
         });
         let Some(token) = self.ups.reserve() else { return Err(Failure::Internal("too many connections")) };
         if let Err(error) = self.poller.add(upstream.io.fd(), token) {
@@ -235,10 +220,6 @@ fn connect_to(to: &Address, keepalive: Option<&TcpKeepalive>) -> Result<OwnedFd,
         keep_alive(&fd, probing).map_err(SocketError::Connect)?;
     }
     Ok(fd)
-}
-
-fn local_address_unset() -> std::net::SocketAddr {
-    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0)
 }
 
 /// The system's words for an error, without its number.

@@ -1,5 +1,7 @@
 //! One connection to an upstream.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use meshloom_wire::http1::{BodyDecoder, Headers, Limits, ResponseParser};
@@ -19,7 +21,7 @@ pub(crate) struct Upstream {
     pub(crate) opened: Millis,
     /// Number of the connection, for logs.
     pub(crate) id: u64,
-    pub(crate) local: std::net::SocketAddr,
+    pub(crate) local: SocketAddr,
     /// Requests it has carried.
     pub(crate) served: u64,
     /// The connection is being made.
@@ -45,6 +47,34 @@ pub(crate) struct Upstream {
     pub(crate) exclusive: bool,
     /// The exchange that it was made for.
     pub(crate) reserved: Option<Token>,
+}
+
+impl Upstream {
+    /// A connection that is being made.
+    pub(super) fn connecting(fd: OwnedFd, host: &Rc<Host>, state: UpstreamState, speaks: Speaks) -> Self {
+        Self {
+            io: Transport::new(fd),
+            host: Rc::clone(host),
+            state,
+            deadline: Millis::NEVER,
+            opened: Millis::NEVER,
+            id: 0,
+            local: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            served: 0,
+            connecting: true,
+            counted_connection: false,
+            speaks,
+            http: ResponseReader::default(),
+            http2: None,
+            sender: Sender::Nothing,
+            limits: Limits::default(),
+            paused: false,
+            broken: false,
+            preamble: Box::default(),
+            exclusive: false,
+            reserved: None,
+        }
+    }
 }
 
 /// Where a connection is in its life.

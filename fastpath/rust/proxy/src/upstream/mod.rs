@@ -22,7 +22,7 @@ mod update;
 pub(crate) use choose::Want;
 pub(crate) use cluster::ClusterId;
 pub(crate) use clusters::Clusters;
-pub(crate) use connection::{ResponseReader, Upstream, UpstreamPhase, UpstreamState};
+pub(crate) use connection::{Upstream, UpstreamPhase, UpstreamState};
 pub(crate) use destination::{Destination, redirected};
 pub(crate) use events::UpstreamFate;
 pub(crate) use host::{Host, Speaks, bump};

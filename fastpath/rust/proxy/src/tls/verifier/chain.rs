@@ -60,7 +60,7 @@ impl Authorities {
         let mut at = now;
         // Where time does not matter, a chain is looked at while each of it was valid: one more try for each.
         for _ in 0..intermediates.len().min(MOST_INTERMEDIATES) + 2 {
-            match self.verify_at(rules, anchors, cert, intermediates, at, usage.clone()) {
+            match self.verify_at(rules, anchors, cert, intermediates, at, usage) {
                 Err(webpki::Error::CertExpired { not_after, .. }) if rules.allow_expired => at = not_after,
                 Err(webpki::Error::CertNotValidYet { not_before, .. }) if rules.allow_expired => {
                     at = not_before;
