@@ -83,6 +83,7 @@ HTTP2 = {
     "interim": "RFC 9110 15.2: a proxy passes interim responses on; Envoy drops them",
     "responsetrailers-2to1": "trailers are always passed on; Envoy needs enable_trailers towards HTTP/1",
     "grpcto1": "the same",
+    "goawaynow": "RFC 9113 8.7: what a GOAWAY says was not dealt with is sent again; Envoy answers 503",
     "hopback": "RFC 9110 7.6.1: what Connection nominates ends at the next hop",
 }
 

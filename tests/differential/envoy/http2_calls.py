@@ -153,7 +153,7 @@ RESETS = [
     ),
     call("resetlate", "/resetlate", over=TO2),
     call("resetlatelength", "/resetlatelength", over=TO2),
-    call("closed", "/closed"),
+    post("closed", "/closed"),
     call("closedlate", "/closedlate"),
     call("goaway", "/goaway", over=TO2),
     call("goawaynow", "/goawaynow", over=TO2),
@@ -185,15 +185,19 @@ CALLS = [
     grpc("grpcabort", "/", ("x-envoy-fault-abort-grpc-request", "8")),
     *(
         grpc(f"grpctimeout{value}", "/limited/slow", ("grpc-timeout", value), over=BY2)
-        for value in ("100m", "0m", "100000u", "99999999n")
+        for value in ("100m", "100000u", "99999999n")
     ),
     *(
         grpc(f"grpcafar{value}", "/limited/", ("grpc-timeout", value), over=BY2)
         for value in ("20S", "1H", "99999999H", "3000000n", "x")
     ),
     grpc("grpcover1", "/grpc", over=("1to2",)),
-    grpc("grpcproto", "/dead", ("content-type", "application/grpc+proto")),
-    grpc("grpcweb", "/dead", ("x-grpc-web", "1")),
+    *(
+        post(f"grpctype{number}", "/dead", ("content-type", value), over=ONLY2)
+        for number, value in enumerate(
+            ("application/grpc+proto", "application/grpc-web", "application/grpcx")
+        )
+    ),
 ]
 
 EVERY: list[Call] = [*REQUESTS, *ANSWERS, *LOCAL, *RESETS, *CALLS]
@@ -210,10 +214,10 @@ def http1_script() -> Script:
         "/nolength": Answer(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
         "/nothing": answer1(200, b""),
         "/large": answer1(200, LARGE),
-        "/idle/slow": Answer(answer1(200, b"late").data, wait=0.5),
-        "/hurried/slow": Answer(answer1(200, b"late").data, wait=0.5),
-        "/limited/slow": Answer(answer1(200, b"late").data, wait=0.5),
-        "/idle/drip": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", rest=b"drop", pause=0.5),
+        "/idle/slow": Answer(answer1(200, b"late").data, wait=0.35),
+        "/hurried/slow": Answer(answer1(200, b"late").data, wait=0.35),
+        "/limited/slow": Answer(answer1(200, b"late").data, wait=0.35),
+        "/idle/drip": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", rest=b"drop", pause=0.35),
         "/closed": Answer(then="close"),
         "/closedlate": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", then="close"),
     }
@@ -242,7 +246,7 @@ def http2_script(received: Received) -> Sequence[Step]:
     drip: Sequence[Step] = [
         Head((OK, ("content-length", "8"))),
         Body(b"drip"),
-        Wait(0.5),
+        Wait(0.35),
         Body(b"drop", end=True),
     ]
     special: dict[str, Sequence[Step]] = {
@@ -253,11 +257,11 @@ def http2_script(received: Received) -> Sequence[Step]:
         "/set-cookies": answer(200, b"c", ("set-cookie", "a=1"), ("set-cookie", "b=2")),
         "/own-server": answer(200, b"s", ("server", "origin/1")),
         "/trailers": [Head((OK,)), Body(b"abc"), Head((("x-t", "1"), ("x-u", "2")), end=True)],
-        "/slow": [Wait(0.5), *answer(200, b"late")],
+        "/slow": [Wait(0.35), *answer(200, b"late")],
         "/drip": drip,
-        "/hurried/slow": [Wait(0.5), *answer(200, b"late")],
+        "/hurried/slow": [Wait(0.35), *answer(200, b"late")],
         "/hurried/drip": drip,
-        "/idle/slow": [Wait(0.5), *answer(200, b"late")],
+        "/idle/slow": [Wait(0.35), *answer(200, b"late")],
         "/idle/drip": drip,
         "/resetlate": [Head((OK,)), Body(b"abc"), Wait(0.05), Reset()],
         "/resetlatelength": [Head((OK, ("content-length", "9"))), Body(b"abc"), Wait(0.05), Reset()],

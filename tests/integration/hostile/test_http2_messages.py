@@ -18,6 +18,14 @@ from tests.support.http2_origin import Http2Origin, Received
 from tests.support.proxies import running
 
 CASES = [case for cases in MALFORMED.values() for case in cases]
+# Of a body that comes later than its head, a part or all that the head announces may be upstream already.
+SPLIT = [
+    case
+    for kind in MALFORMED
+    if kind not in ("lengths", "trailers")
+    for case in MALFORMED[kind]
+    if case.fields
+]
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,10 @@ def test_a_malformed_request_is_refused_and_nothing_goes_upstream(edge: Edge, ca
     assert_whole(edge)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SPLIT, ids=str)
 def test_a_malformed_request_in_pieces_is_refused_too(edge: Edge, case: Malformed) -> None:
-    """The block comes byte by byte in CONTINUATION frames: what is checked does not hang on its framing."""
+    """The block comes in several frames: what is checked does not hang on its framing."""
     block = frames.block(case.fields)
-    if len(block) < 2 or case.trailers is not None:
-        pytest.skip("nothing to split")
     cuts = [0, len(block) // 3, 2 * len(block) // 3, len(block)]
     parts = [block[begin:end] for begin, end in itertools.pairwise(cuts)]
     flags = frames.END_STREAM if case.body is None else 0

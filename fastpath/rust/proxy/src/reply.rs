@@ -101,6 +101,9 @@ impl StreamReset {
     }
 }
 
+/// The `grpc-status` of calls that ran out of time.
+const DEADLINE_EXCEEDED: u32 = 4;
+
 /// What the peer is told, and what is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LocalReply {
@@ -187,10 +190,10 @@ impl Failure {
                 let status = if *requesting { 408 } else { 504 };
                 plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")
             }
-            Self::MaxDuration => {
-                let reply = plain(504, "downstream duration timeout", None, "max_duration_timeout");
-                LocalReply { grpc_status: GRPC_DEADLINE_EXCEEDED, ..reply }
-            }
+            Self::MaxDuration => LocalReply {
+                grpc_status: DEADLINE_EXCEEDED,
+                ..plain(504, "downstream duration timeout", None, "max_duration_timeout")
+            },
             Self::FaultAbort { status, grpc } => aborted(*status, *grpc),
             Self::Internal(details) => plain(500, "", None, *details),
         }
@@ -237,7 +240,6 @@ fn bad_request(error: DecodeError) -> LocalReply {
     plain(status, body, Some(ResponseFlag::DownstreamProtocolError), error.details())
 }
 
-const GRPC_DEADLINE_EXCEEDED: u32 = 4;
 const BEFORE_HEADERS: &str = "upstream connect error or disconnect/reset before headers. ";
 
 /// The upstream failed before it answered.

@@ -36,6 +36,9 @@ impl Engine {
         exchange.deadlines.wake = Millis::NEVER;
         exchange.tries.made += 1;
         exchange.tries.holds_retry = std::mem::take(&mut exchange.tries.scheduled);
+        if exchange.tries.made > 1 {
+            self.expect_sooner(exchange);
+        }
         if let Err(failure) = self.try_attempt(token, exchange) {
             self.attempt_failed(token, exchange, down, &failure);
         }

@@ -43,7 +43,7 @@ impl Engine {
         if let Some(rewrite) = &forward.path_rewrite {
             rewrite_path(exchange, rewrite);
         }
-        expected_timeout(exchange, forward.grpc_timeout.is_some());
+        expected_timeout(exchange, exchange.times.limits.response, forward.grpc_timeout.is_some());
         let answers = !exchange.chain.manager.proxy_continue;
         if answers && exchange.request.expect_continue && !exchange.body.complete {
             self.write_continue(exchange, down);
@@ -58,6 +58,16 @@ impl Engine {
     pub(crate) fn start_response_timer(&mut self, exchange: &mut Exchange) {
         if let Some(limit) = exchange.times.limits.response {
             exchange.deadlines.response = self.now().after(limit);
+        }
+    }
+
+    /// Before another attempt: some of the time has passed.
+    pub(super) fn expect_sooner(&self, exchange: &mut Exchange) {
+        let ends = exchange.deadlines.response;
+        if ends != Millis::NEVER {
+            let left = Duration::from_millis(ends.since(self.now()));
+            let heeds_calls = exchange.forward().is_some_and(|forward| forward.grpc_timeout.is_some());
+            expected_timeout(exchange, Some(left), heeds_calls);
         }
     }
 
@@ -194,10 +204,10 @@ fn set_retries(exchange: &mut Exchange, forward: &Forward) {
     exchange.tries.on = conditions;
 }
 
-/// Tells the upstream how long it has; where calls say it, in gRPC's words too.
-fn expected_timeout(exchange: &mut Exchange, heeds_calls: bool) {
-    let limits = exchange.times.limits;
-    let expected = match (limits.attempt, limits.response) {
+/// Tells the upstream for how long its answer is awaited, `left` of the whole or the time of one attempt; where calls say
+/// it, in gRPC's words too.
+fn expected_timeout(exchange: &mut Exchange, left: Option<Duration>, heeds_calls: bool) {
+    let expected = match (exchange.times.limits.attempt, left) {
         (Some(attempt), Some(response)) => Some(attempt.min(response)),
         (one, other) => one.or(other),
     };
