@@ -22,8 +22,9 @@ ENDPOINTS: list[dict[str, Any]] = [
     {"stage": "dev", "version": "1.2-pre", "type": "std", "canary": True},
 ]
 SELECTORS: list[dict[str, Any]] = [
-    {"keys": ["stage", "version"], "fallback_policy": "KEYS_SUBSET", "fallback_keys_subset": ["stage"]},
+    # Before the selector that has this key and more: behind it, Envoy forgets the policy.
     {"keys": ["stage"], "fallback_policy": "NO_FALLBACK"},
+    {"keys": ["stage", "version"], "fallback_policy": "KEYS_SUBSET", "fallback_keys_subset": ["stage"]},
     {"keys": ["type"], "fallback_policy": "ANY_ENDPOINT"},
     {"keys": ["version"]},
     {"keys": ["tags"]},

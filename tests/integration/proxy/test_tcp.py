@@ -83,7 +83,7 @@ def test_the_next_endpoint_is_tried(start: Start, greeter: Greeter, tmp_path: Pa
     for _ in range(4):
         assert greeting_of(proxy.port("t")) == b"hello"
     assert eventually(lambda: log.exists() and log.read_text().count("\n") == 4)
-    assert sorted(set(log.read_text().split("\n"))) == ["", "1 -", "2 -"]
+    assert {"2 -"} <= set(log.read_text().splitlines()) <= {"1 -", "2 -"}
 
 
 def test_lines_are_logged_before_the_end_where_asked_for(
@@ -171,7 +171,10 @@ def test_http_upstreams_are_told_too_and_clients_do_not_mix(start: Start, origin
 
     def serve() -> None:
         while True:
-            connection, _ = server.accept()
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return  # closed by the test
             with connection:
                 received = b""
                 while b"\r\n\r\n" not in received:
@@ -191,6 +194,7 @@ def test_http_upstreams_are_told_too_and_clients_do_not_mix(start: Start, origin
             assert client.response().body == b"ok"
             names.append(b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d" % (client.socket.getsockname()[1], port))
     assert heads == names
+    server.shutdown(socket.SHUT_RDWR)
     server.close()
 
 

@@ -4,6 +4,7 @@
 //! own. Criteria that no subset fits go where the selector of just these keys says, else where the cluster says. All of
 //! it is Envoy's subset load balancer.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -169,23 +170,24 @@ impl SubsetBalancer {
         random: &mut impl Random,
         active: &impl Fn(EndpointIndex) -> u32,
     ) -> Chosen {
-        if !criteria.is_empty() {
-            if let Some(part) = self.parts.get_mut(criteria) {
+        let mut criteria = Cow::Borrowed(criteria);
+        while !criteria.is_empty() {
+            if let Some(part) = self.parts.get_mut(&*criteria) {
                 return Chosen::Selected(part.pick(now, random, active));
             }
-            match self.selector_fallback(criteria) {
+            match self.selector_fallback(&criteria) {
                 Some(SelectorFallback::To(to)) => {
                     return Chosen::SelectorFallback(self.pick_fallback(to, now, random, active));
                 }
                 Some(SelectorFallback::Keys(keys)) => {
-                    let fewer: Vec<_> =
-                        criteria.iter().filter(|(key, _)| keys.contains(key)).cloned().collect();
-                    if let Some(part) = self.parts.get_mut(&*fewer) {
-                        return Chosen::Selected(part.pick(now, random, active));
-                    }
-                    // With Envoy, what another selector says of these keys does not matter now.
+                    let fewer = criteria.iter().filter(|(key, _)| keys.contains(key)).cloned();
+                    criteria = match fewer.collect::<Vec<_>>() {
+                        // Nothing is left out, so nothing else would be found.
+                        same if same.len() == criteria.len() => break,
+                        fewer => Cow::Owned(fewer),
+                    };
                 }
-                Some(SelectorFallback::Inherit) | None => {}
+                Some(SelectorFallback::Inherit) | None => break,
             }
         }
         if let Some(endpoint) = self.pick_fallback(self.settings.fallback, now, random, active) {

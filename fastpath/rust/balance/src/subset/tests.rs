@@ -114,7 +114,7 @@ fn a_selector_has_its_own_fallback_before_the_clusters() {
     ];
     let mut bench = Bench::new(settings(Fallback::None, selectors), EXAMPLE);
     assert_eq!(bench.reach(&[("stage", "dev"), ("version", "9")]), [4]);
-    assert_eq!(bench.pick(&[("stage", "test"), ("version", "9")]), Chosen::Nobody);
+    assert_eq!(bench.pick(&[("stage", "test"), ("version", "9")]), Chosen::SelectorFallback(None));
     assert_eq!(bench.reach(&[("type", "tiny")]), [0, 1, 2, 3, 4]);
     assert_eq!(bench.reach(&[("version", "9")]), [0, 1, 2, 3]);
 }
