@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from meshloom.meshproxy.arbiter.listeners import Endpoint
 from meshloom.meshproxy.resources.compiled import Compiled
 from meshloom.meshproxy.resources.protos import LISTENER, parse
 
@@ -26,8 +27,8 @@ class Ports:
         """What an earlier agent chose: its listeners are not to move."""
         for resource in resources:
             if resource.type_url == LISTENER:
-                for index, address in enumerate(_addresses(parse(LISTENER, resource.body))):
-                    self._chosen[resource.name, index] = address.port_value
+                for index, where in enumerate(resource.listen):
+                    self._chosen[resource.name, index] = int(where["port"])
 
     def settle(self, resource: Compiled) -> Compiled:
         """The same resource, every port in it a number. Raises OSError when an address cannot be had."""
@@ -36,23 +37,28 @@ class Ports:
         ):
             return resource
         message = parse(LISTENER, resource.body)
-        for index, address in enumerate(_addresses(message)):
+        addresses, listen = _addresses(message), []
+        for index, where in enumerate(resource.listen):
+            if _is_path(where):
+                listen.append(where)
+                continue
+            address = next(addresses)
             if address.port_value == 0:
-                address.port_value = self._port((resource.name, index), address.address)
-        ports = [address.port_value for address in _addresses(message)]
-        listen = tuple({**where, "port": port} for where, port in zip(resource.listen, ports, strict=True))
+                address.port_value = self._port((resource.name, index), Endpoint.parse(dict(where)))
+            listen.append({**where, "port": address.port_value})
         return dataclasses.replace(
-            resource, body=message.SerializeToString(deterministic=True), listen=listen
+            resource, body=message.SerializeToString(deterministic=True), listen=tuple(listen)
         )
 
-    def _port(self, key: tuple[str, int], host: str) -> int:
+    def _port(self, key: tuple[str, int], endpoint: Endpoint) -> int:
         if key not in self._held:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
             held = socket.socket(family, socket.SOCK_STREAM)
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             try:
-                held.bind((host, self._chosen.get(key, 0)))
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                endpoint.set_options(held, "before_bind")
+                held.bind((endpoint.address, self._chosen.get(key, 0)))
             except OSError:
                 held.close()
                 raise
