@@ -43,6 +43,9 @@ class Document:
             content = _flow_yaml(name, text, error)
         except ValueError as error:
             raise UnreadableDocument(f"{name}{_line_in(str(error))}: {error}") from error
+        except RecursionError as error:
+            raise UnreadableDocument(f"{name}: nested too deeply") from error
+        _check_characters(name, text, content)
         if not isinstance(content, dict):
             raise UnreadableDocument(f"{name}: want an object with fields, found {type(content).__name__}")
         return cls(name, text, content)
@@ -54,8 +57,12 @@ class Document:
         """
         import yaml
 
-        node = yaml.compose(self.text, Loader=yaml.CSafeLoader)
         line: int | None = None
+        try:
+            # JSON may hold control characters as they are, YAML may not.
+            node = yaml.compose(_NO_YAML.sub("?", self.text), Loader=yaml.CSafeLoader)
+        except (yaml.YAMLError, RecursionError):
+            return None  # what only the other parser reads: the fault is told without a line
         for step in path:
             child = _child(node, step)
             if child is None:
@@ -115,10 +122,24 @@ def _flow_yaml(name: str, text: str, error: json.JSONDecodeError) -> Any:
         raise UnreadableDocument(f"{name}:{error.lineno}: {error.msg} at column {error.colno}") from error
 
 
+def _check_characters(name: str, text: str, content: Any) -> None:
+    """Half of a surrogate pair is no character: JSON can spell it, but no protobuf text can hold it."""
+    found = _HALF.search(text)
+    if found is None:
+        return
+    try:
+        json.dumps(content, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        line = text.count("\n", 0, found.start()) + 1
+        raise UnreadableDocument(f"{name}:{line}: {error.object[error.start]!a} is no character") from error
+
+
 def _line_in(message: str) -> str:
     found = re.search(r"line (\d+)", message)
     return f":{found.group(1)}" if found else ""
 
 
 _WORD = re.compile(r"[\w@-]+")
+_HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_NO_YAML = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _STEPS = re.compile(r'\[(?:(\d+)|("(?:[^"\\]|\\.)*"))\]|([^.\[\]]+)')

@@ -15,6 +15,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from meshloom.meshproxy.bootstrap.document import FieldPath
 from meshloom.meshproxy.resources.protos import UnknownType, descriptor_of
 
+REFUSED = (json_format.ParseError, TypeError, AttributeError, KeyError, ValueError, OverflowError)
+"""What protobuf's parser raises for values of the wrong kind."""
+_DEEPEST = 200
+"""Steps of a path; protobuf itself takes a hundred messages in each other."""
+
 
 class Fault(NamedTuple):
     path: FieldPath
@@ -23,6 +28,9 @@ class Fault(NamedTuple):
 
 def faults(value: Any, descriptor: Descriptor, at: FieldPath = ()) -> Iterator[Fault]:
     """What is wrong with `value` as a message of this type; nothing if protobuf would take it."""
+    if len(at) > _DEEPEST:
+        yield Fault(at, "nested too deeply")
+        return
     if descriptor.full_name == "google.protobuf.Any":
         yield from _any_faults(value, at)
         return
@@ -36,7 +44,8 @@ def faults(value: Any, descriptor: Descriptor, at: FieldPath = ()) -> Iterator[F
     for key, child in value.items():
         field = fields.get(key)
         if field is None:
-            yield Fault((*at, key), f"{descriptor.name} has no field {key!r}{_nearest(key, descriptor)}")
+            hint = _nearest(str(key), descriptor)
+            yield Fault((*at, str(key)), f"{descriptor.name} has no field {key!r}{hint}")
         elif child is not None:
             yield from _field_faults(child, field, (*at, key))
     yield from _oneof_faults(value, descriptor, at)
@@ -48,7 +57,7 @@ def _field_faults(value: Any, field: FieldDescriptor, at: FieldPath) -> Iterator
             yield Fault(at, f"want an object, found {_kind(value)}")
             return
         for key, child in value.items():
-            yield from _single_faults(child, field.message_type.fields_by_name["value"], (*at, key))
+            yield from _single_faults(child, field.message_type.fields_by_name["value"], (*at, str(key)))
     elif field.is_repeated:
         if not isinstance(value, list):
             yield Fault(at, f"want a list, found {_kind(value)}")
@@ -75,14 +84,14 @@ def _single_faults(value: Any, field: FieldDescriptor, at: FieldPath) -> Iterato
     content = {field.name: [value] if field.is_repeated else value}
     try:
         json_format.ParseDict(content, owner)
-    except json_format.ParseError as error:
+    except REFUSED as error:
         yield Fault(at, f"want {_TYPES.get(field.type, 'a value')}, found {value!r} ({_last_cause(error)})")
 
 
 def _leaf_faults(value: Any, descriptor: Descriptor, at: FieldPath) -> Iterator[Fault]:
     try:
         json_format.ParseDict(value, message_factory.GetMessageClass(descriptor)())
-    except (json_format.ParseError, TypeError, AttributeError, ValueError) as error:
+    except REFUSED as error:
         hint = ' (for example "5s" or "0.25s")' if descriptor.name == "Duration" else ""
         yield Fault(at, f"{value!r} is no {descriptor.name}{hint}: {_last_cause(error)}")
 
@@ -98,7 +107,10 @@ def _any_faults(value: Any, at: FieldPath) -> Iterator[Fault]:
         return
     rest = {key: child for key, child in value.items() if key != "@type"}
     if descriptor.full_name in _OWN_JSON_FORM:
-        yield from faults(rest.get("value"), descriptor, (*at, "value"))
+        if "value" not in rest:
+            yield Fault(at, f'want "value" beside "@type", what {descriptor.name} is')
+            return
+        yield from faults(rest["value"], descriptor, (*at, "value"))
     else:
         yield from faults(rest, descriptor, at)
 

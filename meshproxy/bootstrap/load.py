@@ -15,7 +15,7 @@ from meshloom.meshproxy.bootstrap.document import (
     parse_path,
     path_text,
 )
-from meshloom.meshproxy.bootstrap.faults import Fault, faults
+from meshloom.meshproxy.bootstrap.faults import REFUSED, Fault, faults
 from meshloom.meshproxy.bootstrap.implemented import unimplemented
 from meshloom.meshproxy.bootstrap.overload import overload_faults
 from meshloom.meshproxy.options import Options
@@ -130,7 +130,7 @@ def _parse(document: Document, message_type: Any, report: _Report) -> Any:
     load_types_in(document.content)
     try:
         json_format.ParseDict(document.content, message)
-    except (json_format.ParseError, TypeError, AttributeError) as error:
+    except REFUSED as error:
         found = list(faults(document.content, message_type.DESCRIPTOR)) or [Fault((), str(error))]
         for fault in found:
             report.add_in(document, fault.path, fault.reason)

@@ -80,8 +80,8 @@ def read_data_source(source: Any) -> bytes:
     try:
         with Path(source.filename).open("rb") as file:
             content = file.read(MAX_INLINED_FILE + 1)
-    except OSError as error:
-        raise UnreadableData(f"{source.filename}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise UnreadableData(f"{source.filename}: {getattr(error, 'strerror', error)}") from error
     if len(content) > MAX_INLINED_FILE:
         raise UnreadableData(f"{source.filename}: longer than {MAX_INLINED_FILE} bytes")
     return content

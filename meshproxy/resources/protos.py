@@ -111,7 +111,6 @@ def _modules(full_name: str) -> list[str]:
         except ImportError:
             package = package.rpartition(".")[0]  # a nested type: its parent is no package
             continue
-        return [
-            m.name for m in pkgutil.iter_modules(found.__path__, package + ".") if m.name.endswith("_pb2")
-        ]
+        folder = getattr(found, "__path__", ())  # a module has none, and no types of this name
+        return [m.name for m in pkgutil.iter_modules(folder, package + ".") if m.name.endswith("_pb2")]
     return []

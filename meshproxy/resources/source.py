@@ -86,7 +86,8 @@ def parse_config_source(raw: Any) -> Source:
 
 def parse_api_source(raw: Any, at: str) -> Grpc:
     """Read a `envoy.config.core.v3.ApiConfigSource`. Raises InvalidSource."""
-    kind = raw.ApiType.Name(raw.api_type)
+    known = raw.ApiType.DESCRIPTOR.values_by_number.get(raw.api_type)
+    kind = known.name if known else str(raw.api_type)
     if kind not in _GRPC_KINDS:
         raise InvalidSource(f"{at}.api_type", f"{kind} is not implemented: want {' or '.join(_GRPC_KINDS)}")
     if len(raw.grpc_services) != 1:

@@ -14,6 +14,12 @@ from tests.support.bootstrap import cluster
 
 HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 
+# One line each, with a place for what is odd.
+DNS = '{"typed_dns_resolver_config": {"typed_config": {"@type": "type.googleapis.com/%s"}}}'
+ADS = '{"dynamic_resources": {"ads_config": {"api_type": %s}}}'
+CLUSTER = '{"static_resources": {"clusters": [%s]}}'
+SECRET = '{"static_resources": {"secrets": [{"generic_secret": {"secret": {"filename": "%s"}}}]}}'
+
 
 def faults(folder: Path, text: str, name: str = "b.yaml") -> list[str]:
     path = folder / name
@@ -81,6 +87,31 @@ def test_fields_without_effect_are_taken(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_configuration_is_told_where(tmp_path: Path, text: str, says: str) -> None:
+    assert faults(tmp_path, text)[0].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('{"a":' * 3000, "b.yaml: nested too deeply"),
+        ("1: 2\n", "b.yaml:1: 1: Bootstrap has no field 1;"),
+        ('{"node":\n{"id": "\\ud800"}}', "b.yaml:2: '\\ud800' is no character"),
+        ('{"watchdog": {},\n"a": "\x7f"}', "b.yaml:2: a: Bootstrap has no field 'a'"),
+        (
+            DNS % "google.protobuf.any_pb2.X",
+            "b.yaml:1: typed_dns_resolver_config.typed_config.@type: unknown",
+        ),
+        (DNS % "google.protobuf.Struct", 'b.yaml:1: typed_dns_resolver_config.typed_config: want "value"'),
+        (ADS % "99", "b.yaml:1: dynamic_resources.ads_config.api_type: 99 is not implemented: want GRPC"),
+        (ADS % "1e309", "b.yaml:1: dynamic_resources.ads_config.api_type: want one of its names, found inf"),
+        (
+            CLUSTER % '{"connect_timeout": 1e309}',
+            "b.yaml:1: static_resources.clusters[0].connect_timeout: inf",
+        ),
+        (SECRET % "\\u0000", "b.yaml:1: static_resources.secrets[0]: \0: embedded null byte"),
+    ],
+)
+def test_what_fuzzing_found_is_told_as_a_fault(tmp_path: Path, text: str, says: str) -> None:
     assert faults(tmp_path, text)[0].startswith(says)
 
 
