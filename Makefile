@@ -74,15 +74,24 @@ test: setup peers ## every test
 bench: setup peers ## micro-benchmarks; bench/README.md names the others
 	pytest -q bench --benchmark-only
 
-fuzz: ## fuzz the codecs, a minute each target; needs a C++ compiler
+fuzz: setup $(VENV)/.fuzz ## fuzz the codecs and the bootstrap, a minute each target; needs a C++ compiler
 	fastpath/rust/fuzz/run.sh 60
+	@mkdir -p build/fuzz/bootstrap
+	python -m tests.fuzz.bootstrap -max_total_time=60 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
+		-artifact_prefix=build/fuzz/ build/fuzz/bootstrap tests/fuzz/seeds/bootstrap
+
+# The fuzzer for Python has wheels for Linux on x86-64 alone: it is no part of the environment that all need.
+$(VENV)/.fuzz: tools/fuzz.lock $(VENV)/.packages
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/fuzz.lock
+	@touch $@
 
 demo: setup ## the whole mesh on the shop example
 	@meshloom demo
 
-lock: ## resolve requirements.lock and tools/peers.lock anew
+lock: ## resolve requirements.lock, tools/peers.lock and tools/fuzz.lock anew
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --group build --group dev --python-version 3.11 pyproject.toml -o requirements.lock
 	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 tools/peers.in -o tools/peers.lock
+	uv pip compile -q --generate-hashes --no-emit-index-url --no-header --python-version 3.11 tools/fuzz.in -o tools/fuzz.lock
 
 generate: setup ## regenerate the code and pages made from protos, the list of xDS fields and the metrics
 	python tools/gen_api.py
