@@ -433,3 +433,34 @@ def test_pings_keep_a_living_connection(spoken: Spoken, origin2: MakeOrigin) -> 
     proxy = spoken(upstream.port, http2={"connection_keepalive": {"interval": "0.05s", "timeout": "0.5s"}})
     assert fetch(proxy.port("l")).status == 200
     assert (upstream.connections, proxy.stat("cluster.c.http2.keepalive_timeout")) == (1, 0)
+
+
+def test_a_goaway_repeats_a_request_whose_body_was_on_its_way(spoken: Spoken, origin2: MakeOrigin) -> None:
+    refusals: Iterator[list[Step]] = iter([[Goaway(0), Wait(0.1), Close()]])
+    upstream = origin2(echo, early=lambda _: next(refusals, ()))
+    proxy = spoken(upstream.port)
+    with Client(proxy.port("l")) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 8\r\n\r\nhalf")
+        assert eventually(lambda: upstream.connections == 2)
+        client.send(b"rest")
+        assert json.loads(client.response().body)["body"] == "halfrest"
+    assert proxy.stat("cluster.c.upstream_rq_retry") == 0
+
+
+def test_an_upstream_that_never_takes_a_request_is_asked_so_often(
+    spoken: Spoken, origin2: MakeOrigin
+) -> None:
+    upstream = origin2(lambda _: [Goaway(0), Wait(0.01), Close()])
+    response = fetch(spoken(upstream.port).port("l"))
+    assert (response.status, upstream.connections) == (503, 9)
+
+
+def test_a_malformed_answer_ends_the_connection_where_that_is_wanted(
+    spoken: Spoken, origin2: MakeOrigin
+) -> None:
+    bad = [Head(((":status", "200"), ("connection", "close")), end=True)]
+    upstream = origin2(lambda received: bad if received.target == "/bad" else answer())
+    proxy = spoken(upstream.port, http2={"override_stream_error_on_invalid_http_message": False})
+    assert fetch(proxy.port("l"), "GET", "/bad").status == 502
+    assert fetch(proxy.port("l"), "GET", "/good").status == 200
+    assert upstream.connections == 2
