@@ -108,6 +108,10 @@ def test_what_is_no_configuration_is_told_where(tmp_path: Path, text: str, says:
             CLUSTER % '{"connect_timeout": 1e309}',
             "b.yaml:1: static_resources.clusters[0].connect_timeout: inf",
         ),
+        (
+            CLUSTER % '{"name": "a", "typed_extension_protocol_options": {"a\\u0000": {}}}',
+            'b.yaml:1: static_resources.clusters[0].typed_extension_protocol_options["a\\u0000"]',
+        ),
         (SECRET % "\\u0000", "b.yaml:1: static_resources.secrets[0]: \0: embedded null byte"),
     ],
 )

@@ -19,7 +19,7 @@ mod wire;
 
 pub use messages::{envoy, udpa, xds};
 pub use prost_types::{Any, Duration, ListValue, Struct, Value, value};
-pub use walk::{Reason, Refusal, refusals};
+pub use walk::{Reason, Refusal, quoted, refusals};
 
 /// The full name of the message in an `Any`: what follows the last `/` of its type URL.
 pub fn type_name(type_url: &str) -> &str {

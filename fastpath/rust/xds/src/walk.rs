@@ -138,11 +138,25 @@ impl Walk {
                 Step::Field(name) if path.is_empty() => path.push_str(name),
                 Step::Field(name) => path.extend([".", name]),
                 Step::Item(position) => path.push_str(&format!("[{position}]")),
-                Step::Key(key) => path.push_str(&format!("[{key:?}]")),
+                Step::Key(key) => path.push_str(&format!("[{}]", quoted(key))),
             }
         }
         self.found.push(Refusal { path, reason });
     }
+}
+
+/// The key of a map in a path, as a string of JSON: whoever reads paths need not know how Rust quotes.
+pub fn quoted(key: &str) -> String {
+    let mut text = String::from("\"");
+    for letter in key.chars() {
+        match letter {
+            '"' | '\\' => text.extend(['\\', letter]),
+            '\0'..='\x1f' => text.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => text.push(letter),
+        }
+    }
+    text.push('"');
+    text
 }
 
 /// The content of the fields 1 and 2, which an `Any` and the entry of a map have. The last of each counts.

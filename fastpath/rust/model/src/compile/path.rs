@@ -66,7 +66,7 @@ impl<'a> At<'a> {
             Step::Field(name) if out.is_empty() => out.push_str(name),
             Step::Field(name) => out.extend([".", name]),
             Step::Item(position) => out.push_str(&format!("[{position}]")),
-            Step::Key(key) => out.push_str(&format!("[{key:?}]")),
+            Step::Key(key) => out.push_str(&format!("[{}]", meshloom_xds::quoted(key))),
         }
     }
 }

@@ -86,3 +86,8 @@ fn nonsense_and_bottomless_nesting_are_refused() {
     let found = paths("envoy.config.accesslog.v3.AccessLogFilter", &bytes);
     assert_eq!(found.last().unwrap().1, Reason::TooDeep);
 }
+
+#[test]
+fn a_key_in_a_path_is_a_string_of_json() {
+    assert_eq!(super::quoted("a\"\\\0\n\u{7f}é"), "\"a\\\"\\\\\\u0000\\u000a\u{7f}é\"");
+}
