@@ -7,8 +7,10 @@ import ipaddress
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from tests.support.server import LoopbackServer
 
 Ends = tuple[str, int]
 
@@ -42,42 +44,25 @@ def client_hello(server_name: str | None = None, protocols: Sequence[str] = ()) 
     return sent.read()
 
 
-class Greeter:
+@dataclass
+class Greeter(LoopbackServer):
     """Says its greeting as soon as somebody connects, and keeps what it is sent."""
 
-    def __init__(self, greeting: bytes) -> None:
-        self.greeting = greeting
-        self.received: list[bytes] = []
-        self._socket = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._socket.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+    greeting: bytes
+    received: list[bytes] = field(default_factory=list)
 
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._socket.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         place = len(self.received)
         self.received.append(b"")
-        with connection, contextlib.suppress(OSError):
-            connection.sendall(self.greeting)
-            while piece := connection.recv(65536):
-                self.received[place] += piece
-
-    def close(self) -> None:
-        self._socket.close()
+        connection.sendall(self.greeting)
+        while piece := connection.recv(65536):
+            self.received[place] += piece
 
 
 @contextlib.contextmanager
 def greeters(*greetings: bytes) -> Iterator[list[Greeter]]:
-    made = [Greeter(greeting) for greeting in greetings]
-    try:
-        yield made
-    finally:
-        for each in made:
-            each.close()
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(Greeter(greeting)) for greeting in greetings]
 
 
 def greeting_of(port: int, *pieces: bytes, host: str = "127.0.0.1", timeout: float = 5.0) -> bytes:

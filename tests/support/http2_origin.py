@@ -5,13 +5,10 @@ A script gives the steps of an answer; each stream plays its own, while the othe
 
 from __future__ import annotations
 
-import contextlib
 import json
 import socket
-import socketserver
 import ssl
 import struct
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +22,7 @@ import h2.exceptions
 import h2.settings
 
 from tests.support.http2_frames import Header, text
+from tests.support.server import LoopbackServer, reset_when_closed
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def server_tls(chain: str, key: str, *, alpn: Sequence[str] = ("h2",)) -> ssl.SS
 
 
 @dataclass
-class Http2Origin:
+class Http2Origin(LoopbackServer):
     """Listens on 127.0.0.1 until closed; each connection has a thread of its own."""
 
     script: Script = lambda _received: answer()
@@ -156,23 +154,6 @@ class Http2Origin:
     # Connections that are open now.
     open: int = 0
 
-    def __post_init__(self) -> None:
-        origin = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(ConnectionError, ssl.SSLError, TimeoutError):
-                    origin.serve(self.request)
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            request_queue_size = 256
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
     def serve(self, accepted: socket.socket) -> None:
         self.connections += 1
         self.open += 1
@@ -183,10 +164,6 @@ class Http2Origin:
                 Session(self, connection, number).run()
         finally:
             self.open -= 1
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
 
 
 @dataclass
@@ -332,8 +309,7 @@ class Session:
                 self.connection.sendall(make(stream))
             case Close(reset=reset):
                 if reset:
-                    linger = struct.pack("ii", 1, 0)
-                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                    reset_when_closed(self.connection)
                 self.ended = True
 
     def flush(self) -> None:

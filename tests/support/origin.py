@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import socketserver
-import struct
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import BinaryIO
+
+from tests.support.server import LoopbackServer, reset_when_closed
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ Script = Callable[[Received], Answer]
 
 
 @dataclass
-class Origin:
+class Origin(LoopbackServer):
     """Listens on 127.0.0.1 until closed; each connection has a thread of its own."""
 
     script: Script = lambda _received: answer()
@@ -64,28 +63,12 @@ class Origin:
     received: list[Received] = field(default_factory=list)
     connections: int = 0
 
-    def __post_init__(self) -> None:
-        origin = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                origin.connections += 1
-                with contextlib.suppress(ConnectionError, EOFError, ValueError):
-                    while serve_one(origin, self.request):
-                        pass
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            request_queue_size = 256
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    def serve(self, connection: socket.socket) -> None:
+        self.connections += 1
+        # A request that ends within its head or body is no request.
+        with contextlib.suppress(EOFError, ValueError):
+            while serve_one(self, connection):
+                pass
 
 
 def serve_one(origin: Origin, connection: socket.socket) -> bool:
@@ -106,7 +89,7 @@ def serve_one(origin: Origin, connection: socket.socket) -> bool:
         time.sleep(reply.pause)
         connection.sendall(reply.rest)
     if reply.then == "reset":
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_when_closed(connection)
     return reply.then == "keep"
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import socketserver
-import struct
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.integration.hostile.strict import Malformed, Message, Truncated, read_request
+from tests.support.server import LoopbackServer, reset_when_closed
 
 LATE_SECONDS = 0.05
 
@@ -37,7 +34,7 @@ Script = Callable[[Message], Reply]
 
 
 @dataclass
-class Upstream:
+class Upstream(LoopbackServer):
     """Listens on 127.0.0.1 until closed."""
 
     script: Script = echo
@@ -45,23 +42,6 @@ class Upstream:
     truncated: int = 0
     # What no proxy may send.
     violations: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        upstream = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                with contextlib.suppress(ConnectionError):
-                    upstream.serve(self.request)
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            request_queue_size = 256
-            block_on_close = False
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def serve(self, connection: socket.socket) -> None:
         with connection.makefile("rb") as stream:
@@ -83,10 +63,6 @@ class Upstream:
                     time.sleep(LATE_SECONDS)
                     connection.sendall(reply.late)
                 if reply.then == "reset":
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    reset_when_closed(connection)
                 if reply.then != "keep":
                     return
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()

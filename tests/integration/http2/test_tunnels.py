@@ -17,8 +17,14 @@ from tests.support import http2_frames as frames
 from tests.support.bootstrap import Json, cluster, http_listener, route, static, virtual_host
 from tests.support.http2_client import RawClient
 from tests.support.proxies import Kind, Proxy, running
-from tests.support.tunnel import SWITCH, TunnelOrigin, fields_of, read_exactly, read_head
-from tests.support.tunnel2 import Http2TunnelOrigin
+from tests.support.tunnel import (
+    SWITCH,
+    Http2TunnelOrigin,
+    TunnelOrigin,
+    fields_of,
+    read_exactly,
+    read_head,
+)
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 WEBSOCKET = (

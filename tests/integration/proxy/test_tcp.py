@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import os
 import socket
-import struct
 import threading
 import time
 from collections.abc import Iterator
@@ -30,6 +29,7 @@ from tests.support.bootstrap import (
 )
 from tests.support.client import Client, request
 from tests.support.first_bytes import Greeter, greeters, greeting_of, proxy_v2
+from tests.support.server import reset_when_closed
 from tests.support.wait import eventually
 
 SOCKETS = TYPE + "envoy.extensions.transport_sockets."
@@ -284,7 +284,7 @@ def test_a_reset_is_passed_on(start: Start) -> None:
     proxy = start([tcp_listener("t", "c")], [cluster("c", server.getsockname()[1])])
     with connected(proxy.port("t")) as client:
         upstream = server.accept()[0]
-        upstream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        reset_when_closed(upstream)
         upstream.close()
         with contextlib.suppress(ConnectionResetError):
             assert client.recv(1) == b""
