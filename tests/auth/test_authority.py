@@ -1,7 +1,5 @@
 """Where the CA's authority comes from: a plugged-in intermediate, and roots that replace each other."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,6 +18,7 @@ from meshloom.auth.identity.svid import make_request
 
 from tests.auth.conftest import ORDERS, RunningCa, now, running, settings_in
 from tests.auth.verify import verified
+from tests.support.wait import until_async
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -68,13 +67,6 @@ async def issue(ca: RunningCa) -> list[str]:
     return await ca.client().sign(csr, ORDERS, timedelta(0))
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str, within: float = 8.0) -> None:
-    async with asyncio.timeout(within):
-        while not await condition():
-            await asyncio.sleep(0.02)
-    assert what
-
-
 async def test_a_plugged_in_intermediate_signs_and_sends_its_chain(tmp_path: Path) -> None:
     files = plug(tmp_path / "cacerts")
     async with running(replace(settings_in(tmp_path / "state"), plugged=files)) as ca:
@@ -100,7 +92,7 @@ async def test_changed_files_are_taken_up_and_bad_ones_are_not(tmp_path: Path) -
             ):  # the server shows its new certificate before we have read the new root
                 return False
 
-        await eventually(changed, "the new root reaches workloads")
+        await until_async(changed, "the new root reaches workloads")
         assert verified(await issue(ca), now())
         assert ca.roots.read_text() == files.root.read_text()
 
@@ -197,7 +189,7 @@ async def test_a_rotation_asked_for_reaches_the_callers(ca: RunningCa) -> None:
     async def both() -> bool:
         return (await issue(ca))[-1].count("BEGIN") == 2
 
-    await eventually(both, "old and new root are in the bundle")
+    await until_async(both, "old and new root are in the bundle")
     assert verified(await issue(ca), now())
     assert before[-1] in ca.roots.read_text()
 

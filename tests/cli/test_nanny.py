@@ -1,18 +1,17 @@
 """Nothing is left behind: whatever ends, and however, the processes under it end too."""
 
-import asyncio
 import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from meshloom.cli.errors import CliError
 from meshloom.cli.local.children import Child, Command, Nanny
+
+from tests.support.wait import until_async
 
 SLEEP = ["sleep", "1000"]
 ENV = {"PATH": os.environ["PATH"]}
@@ -26,19 +25,14 @@ def alive(pid: int) -> bool:
     return state != "Z"
 
 
-async def eventually(holds: Callable[[], bool], what: str, within: float = 8.0) -> None:
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {within} s: {what}"
-        await asyncio.sleep(0.01)
-
-
 async def shell(nanny: Nanny, script: str, log: Path) -> Child:
     return await nanny.spawn(Command(["sh", "-c", script], ENV, log=log))
 
 
 async def pid_in(log: Path) -> int:
-    await eventually(lambda: log.exists() and log.read_text().endswith("\n"), "the program has written a pid")
+    await until_async(
+        lambda: log.exists() and log.read_text().endswith("\n"), "the program has written a pid"
+    )
     return int(log.read_text().split()[0])
 
 
@@ -82,7 +76,7 @@ async def test_when_a_leader_ends_its_group_ends(tmp_path: Path) -> None:
         child = await shell(nanny, "sleep 1000 & echo $!; exit 0", log)
         assert await child.wait() == 0
         pid = await pid_in(log)
-        await eventually(lambda: not alive(pid), "the background job is gone")
+        await until_async(lambda: not alive(pid), "the background job is gone")
 
 
 async def test_the_end_of_the_block_ends_everything_also_what_has_left_its_group(tmp_path: Path) -> None:
@@ -126,14 +120,14 @@ async def test_nothing_survives_the_sigkill_of_the_owner() -> None:
     owner, nanny, child = start_owner()
     with owner:
         owner.kill()
-    await eventually(lambda: not alive(child) and not alive(nanny), "child and nanny are gone")
+    await until_async(lambda: not alive(child) and not alive(nanny), "child and nanny are gone")
 
 
 async def test_nothing_survives_the_sigkill_of_the_nanny() -> None:
     owner, nanny, child = start_owner()
     with owner:
         os.kill(nanny, signal.SIGKILL)
-        await eventually(lambda: not alive(child), "the kernel has killed the child")
+        await until_async(lambda: not alive(child), "the kernel has killed the child")
         owner.kill()
 
 

@@ -138,12 +138,3 @@ def _started_under(home: Path) -> list[str]:
         except OSError:
             continue
     return [command for command in found if command]
-
-
-def eventually(holds: Any, what: str, within: float = 10.0) -> Any:
-    """The first true value of `holds()`."""
-    deadline = time.monotonic() + within
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"not within {within} s: {what}"
-        time.sleep(0.05)
-    return value

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mesh import ROOT, Answer, UpMesh, eventually, up
+from tests.e2e.mesh import ROOT, Answer, UpMesh, up
 from tests.support.shared import shared_data
+from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
 
@@ -32,7 +33,7 @@ def bookinfo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         shutil.copy(data / file, folder)
     images = ROOT / "examples" / "bookinfo" / "meshloom.yaml"
     with up(folder, "--images", str(images), proxy=request.param) as mesh:
-        eventually(lambda: mesh.get("/productpage").status == 200, "the page is served", 30)
+        until(lambda: mesh.get("/productpage").status == 200, "the page is served", 30)
         yield mesh
 
 
@@ -57,11 +58,11 @@ def share(mesh: UpMesh, wanted: str, count: int = 250) -> float:
 
 def to_v1(mesh: UpMesh) -> None:
     mesh.apply(rule("virtual-service-all-v1"))
-    eventually(lambda: seen(mesh, 6) == {"v1"}, "only v1 is left")
+    until(lambda: seen(mesh, 6) == {"v1"}, "only v1 is left")
 
 
 def test_without_rules_all_versions_answer(bookinfo: UpMesh) -> None:
-    eventually(lambda: seen(bookinfo, 9) == {"v1", "v2", "v3"}, "three versions in turn")
+    until(lambda: seen(bookinfo, 9) == {"v1", "v2", "v3"}, "three versions in turn")
 
 
 def test_all_v1(bookinfo: UpMesh) -> None:
@@ -72,7 +73,7 @@ def test_all_v1(bookinfo: UpMesh) -> None:
 def test_user_jason_sees_v2(bookinfo: UpMesh) -> None:
     to_v1(bookinfo)
     bookinfo.apply(rule("virtual-service-reviews-test-v2"))
-    eventually(lambda: seen(bookinfo, 4, JASON) == {"v2"}, "jason sees black stars")
+    until(lambda: seen(bookinfo, 4, JASON) == {"v2"}, "jason sees black stars")
     assert seen(bookinfo, 20, JASON) == {"v2"}
     assert seen(bookinfo, 20) == {"v1"}
     page = bookinfo.get("/productpage", JASON).body
@@ -83,14 +84,14 @@ def test_user_jason_sees_v2(bookinfo: UpMesh) -> None:
 def test_eighty_twenty(bookinfo: UpMesh) -> None:
     to_v1(bookinfo)
     bookinfo.apply(rule("virtual-service-reviews-80-20"))
-    eventually(lambda: "v2" in seen(bookinfo, 10), "v2 gets its part")
+    until(lambda: "v2" in seen(bookinfo, 10), "v2 gets its part")
     assert 0.09 < share(bookinfo, "v2") < 0.31
 
 
 def test_fifty_fifty(bookinfo: UpMesh) -> None:
     to_v1(bookinfo)
     bookinfo.apply(rule("virtual-service-reviews-50-v3"))
-    eventually(lambda: seen(bookinfo, 12) == {"v1", "v3"}, "v3 gets its half")
+    until(lambda: seen(bookinfo, 12) == {"v1", "v3"}, "v3 gets its half")
     assert 0.36 < share(bookinfo, "v3") < 0.64
 
 
@@ -98,7 +99,7 @@ def test_a_delay_for_jason_makes_his_reviews_time_out_and_nobody_elses(bookinfo:
     to_v1(bookinfo)
     bookinfo.apply(rule("virtual-service-reviews-test-v2"))
     bookinfo.apply(rule("virtual-service-ratings-test-delay"))
-    late = eventually(lambda: _timed_out(bookinfo.get(REVIEWS, JASON)), "jason waits in vain", 30)
+    late = until(lambda: _timed_out(bookinfo.get(REVIEWS, JASON)), "jason waits in vain", 30)
     assert 5.5 < late.seconds < 9.0, "two attempts of three seconds"
     other = bookinfo.get(REVIEWS)
     assert (version(other), other.seconds < 2.0) == ("v1", True)
@@ -113,7 +114,7 @@ def test_an_abort_for_jason_takes_his_ratings_away(bookinfo: UpMesh) -> None:
     bookinfo.apply(rule("virtual-service-reviews-test-v2"))
     bookinfo.apply(rule("virtual-service-ratings-test-abort"))
     told = "Ratings service is currently unavailable"
-    eventually(lambda: told in bookinfo.get(REVIEWS, JASON).body, "jason sees no ratings")
+    until(lambda: told in bookinfo.get(REVIEWS, JASON).body, "jason sees no ratings")
     assert seen(bookinfo, 10) == {"v1"}
     assert bookinfo.get("/api/v1/products/0/ratings").json()["ratings"] == {"Reviewer1": 5, "Reviewer2": 4}
 
@@ -121,7 +122,7 @@ def test_an_abort_for_jason_takes_his_ratings_away(bookinfo: UpMesh) -> None:
 def test_a_status_of_ones_own_can_be_injected(bookinfo: UpMesh) -> None:
     to_v1(bookinfo)
     bookinfo.apply(rule("fault-injection-details-v1"))
-    answer = eventually(
+    answer = until(
         lambda: (a := bookinfo.get("/api/v1/products/0")).status == 555 and a, "details are aborted with 555"
     )
     assert "product details are currently unavailable" in answer.body

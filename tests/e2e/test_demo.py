@@ -7,7 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.e2e.mesh import assert_gone, eventually, run_meshloom
+from tests.e2e.mesh import assert_gone, run_meshloom
+from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
 
@@ -37,7 +38,7 @@ def test_every_promise_is_kept_and_every_number_is_there(tmp_path: Path) -> None
 
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
     demo = start(tmp_path)
-    eventually(lambda: len(children_of(demo.pid)) > 5, "the mesh is starting", 30)
+    until(lambda: len(children_of(demo.pid)) > 5, "the mesh is starting", 30)
     demo.send_signal(signal.SIGINT)
     assert demo.wait(30) == 130
     assert_gone(tmp_path)
@@ -45,7 +46,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
 
 def test_sigkill_ends_everything(tmp_path: Path) -> None:
     demo = start(tmp_path)
-    eventually(lambda: len(children_of(demo.pid)) > 5, "the mesh is starting", 30)
+    until(lambda: len(children_of(demo.pid)) > 5, "the mesh is starting", 30)
     demo.kill()
     demo.wait()
     assert_gone(tmp_path)

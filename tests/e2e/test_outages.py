@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mesh import UpMesh, eventually, up
+from tests.e2e.mesh import UpMesh, up
 from tests.e2e.test_up import CONFIG, PROGRAM, SETTINGS, deployment
+from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
 
@@ -25,7 +26,7 @@ def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UpMesh]:
     (folder / "echo.py").write_text(PROGRAM)
     (folder / "meshloom.yaml").write_text(SETTINGS)
     with up(folder) as running:
-        eventually(lambda: running.get("/").status == 200, "the echo answers", 20)
+        until(lambda: running.get("/").status == 200, "the echo answers", 20)
         yield running
 
 
@@ -65,7 +66,7 @@ def load(mesh: UpMesh) -> Iterator[list[int]]:
 def kill(mesh: UpMesh, service: str) -> None:
     pid = pid_of(mesh, service)
     os.kill(pid, signal.SIGKILL)
-    eventually(lambda: pid_of(mesh, service) not in (0, pid), f"{service} is started again", 30)
+    until(lambda: pid_of(mesh, service) not in (0, pid), f"{service} is started again", 30)
 
 
 def copies(mesh: UpMesh) -> set[str]:
@@ -76,12 +77,12 @@ def test_pilot_may_be_killed_and_rules_work_again_when_it_is_back(mesh: UpMesh) 
     before = {copy["name"] for copy in mesh.facts["copies"]}
     with load(mesh) as statuses:
         kill(mesh, "pilot")
-        eventually(lambda: mesh.meshloom("get", "vs").returncode == 0, "Pilot answers", 30)
+        until(lambda: mesh.meshloom("get", "vs").returncode == 0, "Pilot answers", 30)
         rule = CONFIG.split("---")[2].replace("{attempts: 3", "{attempts: 2")
         assert mesh.meshloom("apply", "-f", "-", stdin=rule).returncode == 0
-        eventually(lambda: "ERROR" not in mesh.meshloom("proxy-status").stdout, "all proxies are back", 20)
+        until(lambda: "ERROR" not in mesh.meshloom("proxy-status").stdout, "all proxies are back", 20)
     assert set(statuses) == {200}
-    eventually(lambda: copies(mesh) == before, "the same copies answer: none was started or stopped for it")
+    until(lambda: copies(mesh) == before, "the same copies answer: none was started or stopped for it")
 
 
 def test_auth_may_be_killed(mesh: UpMesh) -> None:
@@ -96,7 +97,7 @@ def test_mixer_may_be_killed_and_counts_on(mesh: UpMesh) -> None:
     assert set(statuses) == {200}
     sent = mesh.get("/").status
     assert sent == 200
-    eventually(lambda: "istio_requests_total{" in metrics(mesh), "Mixer has what the proxies counted", 20)
+    until(lambda: "istio_requests_total{" in metrics(mesh), "Mixer has what the proxies counted", 20)
 
 
 def metrics(mesh: UpMesh) -> str:

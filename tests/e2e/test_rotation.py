@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mesh import UpMesh, eventually, up
+from tests.e2e.mesh import UpMesh, up
 from tests.e2e.test_up import CONFIG, PROGRAM, SETTINGS, deployment
+from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
 
@@ -31,7 +32,7 @@ def mesh(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UpMesh]:
     (tmp_path / "echo.py").write_text(PROGRAM)
     (tmp_path / "meshloom.yaml").write_text(SETTINGS)
     with up(tmp_path, "--cert-ttl", "6s", proxy=request.param) as running:
-        eventually(lambda: running.get("/").status == 200, "the echo answers", 20)
+        until(lambda: running.get("/").status == 200, "the echo answers", 20)
         yield running
 
 

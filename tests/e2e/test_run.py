@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.mesh import UpMesh, assert_gone, eventually, up
+from tests.e2e.mesh import UpMesh, assert_gone, up
 from tests.support.envoy import envoy_binary
+from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
 
@@ -81,11 +82,11 @@ def test_a_program_is_served_through_the_gateway_and_gone_when_it_ends(
     with start(
         running, options, "--workload", "hello", "--port", "8080", "--", sys.executable, "-c", PROGRAM
     ) as run:
-        answer = eventually(lambda: (a := running.get("/")).status == 200 and a, "the program is reached", 40)
+        answer = until(lambda: (a := running.get("/")).status == 200 and a, "the program is reached", 40)
         assert answer.json()["proxy"].startswith("http://127.1.")
         run.send_signal(signal.SIGTERM)
         assert run.wait(20) == 128 + signal.SIGTERM
-    eventually(lambda: running.get("/").status == 503, "the endpoint has left")
+    until(lambda: running.get("/").status == 503, "the endpoint has left")
 
 
 def test_the_exit_code_is_the_programs(mesh: tuple[UpMesh, list[str]]) -> None:
@@ -104,7 +105,7 @@ def test_the_program_starts_when_its_sidecar_serves_so_it_reaches_services_at_on
         running, options, "--workload", "hello", "--port", "8080", "--", sys.executable, "-c", PROGRAM
     )
     with serving:
-        eventually(lambda: running.get("/").status == 200, "the program is reached", 40)
+        until(lambda: running.get("/").status == 200, "the program is reached", 40)
         with start(running, options, "--workload", "caller", "--", sys.executable, "-c", call) as run:
             out, errors = run.communicate(timeout=60)
         assert (run.returncode, out) == (0, "200\n"), errors
@@ -118,10 +119,10 @@ def test_a_run_that_is_killed_leaves_nothing_behind(mesh: tuple[UpMesh, list[str
     with start(
         running, options, "--workload", "doomed", "--", "sh", "-c", f"echo $$ > {marker}; sleep 1000"
     ) as run:
-        eventually(lambda: marker.exists() and marker.read_text().endswith("\n"), "the program runs", 40)
+        until(lambda: marker.exists() and marker.read_text().endswith("\n"), "the program runs", 40)
         run.kill()
     pid = int(marker.read_text())
-    eventually(lambda: not Path(f"/proc/{pid}").exists(), "the program is gone")
+    until(lambda: not Path(f"/proc/{pid}").exists(), "the program is gone")
 
 
 EDGE = """
@@ -186,9 +187,7 @@ def test_a_gateway_alone_serves_its_rules(proxy: str, tmp_path: Path) -> None:
         assert gateway.stdout is not None
         text = "".join(iter(gateway.stdout.readline, "}\n")) + "}"
         mesh = UpMesh(home, json.loads(text), gateway)
-        api = eventually(
-            lambda: (a := mesh.get("/api", port="80")).status == 200 and a, "the origin is reached"
-        )
+        api = until(lambda: (a := mesh.get("/api", port="80")).status == 200 and a, "the origin is reached")
         assert api.json()["pid"] == origin.pid
         assert mesh.get("/", port="80").status == 418
         gateway.send_signal(signal.SIGINT)

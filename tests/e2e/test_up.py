@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.mesh import UpMesh, eventually, run_meshloom, up
+from tests.e2e.mesh import UpMesh, run_meshloom, up
+from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
 
@@ -82,7 +83,7 @@ def mesh(
     (folder / "echo.py").write_text(PROGRAM)
     (folder / "meshloom.yaml").write_text(SETTINGS)
     with up(folder, proxy=request.param) as running:
-        eventually(lambda: running.get("/").status == 200, "the echo answers", 20)
+        until(lambda: running.get("/").status == 200, "the echo answers", 20)
         yield running, folder / "config" / "deployment.yaml"
 
 
@@ -106,16 +107,16 @@ def copies(mesh: UpMesh) -> set[str]:
 def test_a_changed_file_scales_out_and_in(mesh: tuple[UpMesh, Path]) -> None:
     running, file = mesh
     file.write_text(deployment(3))
-    eventually(lambda: len(copies(running)) == 3, "three copies answer", 30)
+    until(lambda: len(copies(running)) == 3, "three copies answer", 30)
     file.write_text(deployment(2))
-    eventually(lambda: len(copies(running)) == 2, "two copies answer", 30)
+    until(lambda: len(copies(running)) == 2, "two copies answer", 30)
 
 
 def test_a_changed_program_is_rolled_out_without_an_error(mesh: tuple[UpMesh, Path]) -> None:
     running, file = mesh
     file.write_text(deployment(2, "blue"))
     # `answers` fails at the first request that is not answered with 200.
-    eventually(lambda: {a["color"] for a in answers(running)} == {"blue"}, "only blue copies answer", 30)
+    until(lambda: {a["color"] for a in answers(running)} == {"blue"}, "only blue copies answer", 30)
     assert len(copies(running)) == 2
 
 
@@ -123,8 +124,8 @@ def test_a_killed_program_is_replaced_and_its_copy_leaves_the_rotation(mesh: tup
     running, _ = mesh
     victim = answers(running, 1)[0]
     os.kill(victim["pid"], signal.SIGKILL)
-    eventually(lambda: victim["copy"] not in copies(running), "the killed copy is out")
-    eventually(lambda: len(copies(running)) == 2, "another has taken its place", 30)
+    until(lambda: victim["copy"] not in copies(running), "the killed copy is out")
+    until(lambda: len(copies(running)) == 2, "another has taken its place", 30)
 
 
 def proxies(running: UpMesh) -> list[dict[str, str]]:
@@ -135,10 +136,8 @@ def proxies(running: UpMesh) -> list[dict[str, str]]:
 def test_the_commands_find_the_mesh_by_themselves(mesh: tuple[UpMesh, Path]) -> None:
     running, _ = mesh
     # The proxies of copies that have just gone may still be draining.
-    eventually(
-        lambda: sum(row["name"].startswith("echo-") for row in proxies(running)) == 2, "two proxies", 30
-    )
-    eventually(lambda: {row["CDS"] for row in proxies(running)} == {"SYNCED"}, "all are synced", 30)
+    until(lambda: sum(row["name"].startswith("echo-") for row in proxies(running)) == 2, "two proxies", 30)
+    until(lambda: {row["CDS"] for row in proxies(running)} == {"SYNCED"}, "all are synced", 30)
     listed = running.meshloom("get", "vs", "-n", "team").stdout
     assert "echo.yaml:" in listed, "the file and line behind each object"
 
@@ -183,9 +182,9 @@ def test_an_applied_rule_wins_until_it_is_deleted(mesh: tuple[UpMesh, Path], tmp
     vs = CONFIG.split("---")[2]
     rule.write_text(vs[: vs.index("  - route")] + "  - directResponse: {status: 418}\n")
     running.apply(rule)
-    eventually(lambda: running.get("/").status == 418, "the rule is served")
+    until(lambda: running.get("/").status == 418, "the rule is served")
     assert running.meshloom("delete", "-f", str(rule)).returncode == 0
-    eventually(lambda: running.get("/").status == 200, "the file's rule is back")
+    until(lambda: running.get("/").status == 200, "the file's rule is back")
     again = running.meshloom("delete", "-f", str(rule))
     assert (again.returncode, "echo.yaml:" in again.stderr) == (1, True), "only the file has it now"
 

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.meshproxy.test_arbiter import eventually
 from tests.meshproxy.test_lifecycle import proxy_to
 from tests.support.client import fetch
 from tests.support.origin import Origin
 from tests.support.proxies import Proxy, running
+from tests.support.wait import until
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def status(proxy: Proxy, path: str, method: str = "GET") -> tuple[int, str]:
 
 
 def test_stats_count_what_was_served(proxy: Proxy) -> None:
-    eventually(lambda: proxy.stat("cluster.up.upstream_rq_total") == 5, "five requests to the cluster")
+    until(lambda: proxy.stat("cluster.up.upstream_rq_total") == 5, "five requests to the cluster")
     assert proxy.stat("http.web.downstream_rq_2xx") == 5
     only = proxy.get("/stats?filter=^cluster.up.upstream_rq_total$")
     assert only == "cluster.up.upstream_rq_total: 5\n"

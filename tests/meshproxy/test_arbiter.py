@@ -18,17 +18,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.wait import until
+
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 15.0
-
-
-def eventually(holds: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline:
-        if result := holds():
-            return result
-        time.sleep(0.01)
-    raise AssertionError(f"never: {what}")
 
 
 @dataclass
@@ -105,7 +98,7 @@ def free_port() -> int:
 
 
 def serves(toy: Toy, workers: int = 2) -> dict[int, int]:
-    return dict(eventually(lambda: len(s := toy.serving()) == workers and s, f"serving: {toy.log()}"))
+    return dict(until(lambda: len(s := toy.serving()) == workers and s, f"serving: {toy.log()}"))
 
 
 def test_the_arbiter_has_one_thread_and_knows_no_grpc(start: StartToy) -> None:
@@ -128,7 +121,7 @@ def test_the_arbiter_has_one_thread_and_knows_no_grpc(start: StartToy) -> None:
 def test_a_killed_worker_is_replaced_within_200_ms_and_its_queue_is_served(start: StartToy) -> None:
     toy = start()
     before = serves(toy)
-    eventually(lambda: {toy.ask() for _ in range(8)} == set(before.values()), "both answer")
+    until(lambda: {toy.ask() for _ in range(8)} == set(before.values()), "both answer")
     time.sleep(0.4)  # a worker that was killed in its first moments would be taken for a crash
 
     os.kill(before[0], signal.SIGKILL)
@@ -136,7 +129,7 @@ def test_a_killed_worker_is_replaced_within_200_ms_and_its_queue_is_served(start
     answers = {toy.ask() for _ in range(40)}
 
     assert 0 not in answers
-    after = eventually(lambda: len(s := toy.serving()) == 2 and s != before and s, "replaced")
+    after = until(lambda: len(s := toy.serving()) == 2 and s != before and s, "replaced")
     assert after[1] == before[1]
     assert toy.births(0)[-1] - killed < 0.2
 
@@ -147,7 +140,7 @@ def test_a_stopped_worker_is_killed_and_replaced(start: StartToy) -> None:
 
     os.kill(before[1], signal.SIGSTOP)
 
-    after = eventually(lambda: len(s := toy.serving()) == 2 and s[1] != before[1] and s, "replaced")
+    after = until(lambda: len(s := toy.serving()) == 2 and s[1] != before[1] and s, "replaced")
     assert after[0] == before[0]
     assert "no heartbeat" in toy.log()
 
@@ -159,7 +152,7 @@ def test_a_crash_loop_backs_off_while_the_others_serve(start: StartToy) -> None:
 
     os.kill(before[0], signal.SIGKILL)
 
-    births = eventually(lambda: len(b := toy.births(0)) >= 6 and b, "five more attempts")
+    births = until(lambda: len(b := toy.births(0)) >= 6 and b, "five more attempts")
     gaps = [later - earlier for earlier, later in itertools.pairwise(births[1:])]
     assert all(later > earlier * 1.5 for earlier, later in itertools.pairwise(gaps))
     assert toy.serving() == {1: before[1]}
@@ -179,7 +172,7 @@ def test_a_killed_agent_is_replaced_and_gets_the_last_good_configuration(start: 
 
     os.kill(agent, signal.SIGKILL)
 
-    starts = eventually(lambda: len(s := toy.heard("start")) == 2 and s, "a second agent")
+    starts = until(lambda: len(s := toy.heard("start")) == 2 and s, "a second agent")
     assert [start["versions"] for start in starts] == [[], [1]]
     assert toy.ask() in before.values()
     assert toy.serving() == before
@@ -192,7 +185,7 @@ def test_a_burst_of_hups_is_few_reloads_and_no_lost_worker(start: StartToy) -> N
     for _ in range(100):
         toy.process.send_signal(signal.SIGHUP)
 
-    eventually(lambda: toy.heard("reload"), "a reload")
+    until(lambda: toy.heard("reload"), "a reload")
     assert toy.ask() in before.values()
     assert toy.serving() == before
 
@@ -261,4 +254,4 @@ def test_a_killed_arbiter_leaves_its_sockets_to_the_workers(start: StartToy) -> 
     toy.process.wait()
 
     # The toy worker ends when its arbiter is gone; the real one serves on.
-    eventually(lambda: not Path(f"/proc/{before[0]}").exists(), "the worker has noticed")
+    until(lambda: not Path(f"/proc/{before[0]}").exists(), "the worker has noticed")

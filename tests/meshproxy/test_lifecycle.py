@@ -14,11 +14,12 @@ from typing import Any
 
 import pytest
 
-from tests.meshproxy.test_arbiter import eventually, free_port
+from tests.meshproxy.test_arbiter import free_port
 from tests.support.bootstrap import address, cluster, file_log, http_listener, route, static, virtual_host
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Origin, Received, answer
 from tests.support.proxies import Proxy, running
+from tests.support.wait import until
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ class Load:
     def more(self, requests: int = 50) -> None:
         """Wait until so many more requests were answered."""
         goal = self.answered + requests
-        eventually(lambda: self.answered >= goal, f"{requests} more answers; failures: {self.failures[:3]}")
+        until(lambda: self.answered >= goal, f"{requests} more answers; failures: {self.failures[:3]}")
 
 
 def test_a_bootstrap_is_served(tmp_path: Path, origin: Origin) -> None:
@@ -127,7 +128,7 @@ def test_sigterm_lets_a_request_in_flight_end(tmp_path: Path, origin: Origin) ->
     with running("meshproxy", proxy_to(origin), tmp_path, "--drain-time-s", "5") as proxy:
         with Client(proxy.port("web")) as client:
             client.send(request("GET", "/slow"))
-            eventually(lambda: any(r.target == "/slow" for r in origin.received), "the request is under way")
+            until(lambda: any(r.target == "/slow" for r in origin.received), "the request is under way")
             proxy.process.send_signal(signal.SIGTERM)
             reply = client.response()
 
@@ -142,7 +143,7 @@ def test_a_bad_bootstrap_never_displaces_a_good_one(tmp_path: Path, origin: Orig
 
         (tmp_path / "bootstrap.json").write_text(good.replace('"prefix": "/"', '"prefixx": "/"'))
         proxy.process.send_signal(signal.SIGHUP)
-        eventually(lambda: proxy.stat("server.reload_failed") == 1, "the reload is refused")
+        until(lambda: proxy.stat("server.reload_failed") == 1, "the reload is refused")
 
         assert "prefixx" in proxy.stderr()
         assert fetch(port).status == 200
@@ -159,8 +160,8 @@ def test_sighup_takes_up_a_changed_bootstrap(tmp_path: Path, origin: Origin) -> 
 
         proxy.process.send_signal(signal.SIGHUP)
 
-        eventually(lambda: "second::" in proxy.get("/listeners"), "the second listener")
-        eventually(lambda: _status(other) == 200, "it answers")
+        until(lambda: "second::" in proxy.get("/listeners"), "the second listener")
+        until(lambda: _status(other) == 200, "it answers")
         load.more()
     assert load.failures == []
 
@@ -225,7 +226,7 @@ def test_drained_listeners_leave_the_admin_endpoint(tmp_path: Path, origin: Orig
         port = proxy.port("web")
         fetch(int(proxy.admin.rsplit(":", 1)[1]), "POST", "/drain_listeners")
 
-        eventually(lambda: _status(port) == 0, "nobody listens")
+        until(lambda: _status(port) == 0, "nobody listens")
         assert b"DRAINING" in fetch(int(proxy.admin.rsplit(":", 1)[1]), "GET", "/ready").body
 
 
@@ -239,9 +240,9 @@ def test_a_killed_agent_is_replaced_while_traffic_flows(tmp_path: Path, origin: 
 
         os.kill(agent, signal.SIGKILL)
 
-        eventually(address_file.exists, "another agent")
+        until(address_file.exists, "another agent")
         proxy.admin = address_file.read_text()
-        eventually(lambda: fetch(int(proxy.admin.rsplit(":", 1)[1]), "GET", "/ready").status == 200, "ready")
+        until(lambda: fetch(int(proxy.admin.rsplit(":", 1)[1]), "GET", "/ready").status == 200, "ready")
         load.more()
     assert load.failures == []
 
@@ -259,7 +260,7 @@ def test_a_killed_arbiter_leaves_its_workers_serving(tmp_path: Path, origin: Ori
         fetch(int(proxy.admin.rsplit(":", 1)[1]), "POST", "/quitquitquit")
 
         assert load.failures == []
-        eventually(lambda: not any(alive(int(child)) for child in children), "all have ended")
+        until(lambda: not any(alive(int(child)) for child in children), "all have ended")
 
 
 def alive(pid: int) -> bool:
@@ -284,7 +285,7 @@ def test_a_new_arbiter_takes_over_from_orphans_without_a_lost_request(tmp_path: 
 
         stack.enter_context(running("meshproxy", proxy_to(origin, port), tmp_path / "1"))
 
-        eventually(lambda: not any(alive(child) for child in orphans), "the orphans have made room")
+        until(lambda: not any(alive(child) for child in orphans), "the orphans have made room")
         load.more()
         assert load.failures == []
 
@@ -297,9 +298,9 @@ def test_access_logs_are_reopened(tmp_path: Path, origin: Origin) -> None:
     with running("meshproxy", bootstrap, tmp_path) as proxy:
         port = proxy.port("web")
         fetch(port)
-        eventually(lambda: path.exists() and path.read_text() == "200\n", "a line")
+        until(lambda: path.exists() and path.read_text() == "200\n", "a line")
 
         path.rename(tmp_path / "access.1")
         proxy.process.send_signal(signal.SIGUSR1)
 
-        eventually(lambda: fetch(port).status == 200 and path.exists() and path.read_text(), "a new file")
+        until(lambda: fetch(port).status == 200 and path.exists() and path.read_text(), "a new file")

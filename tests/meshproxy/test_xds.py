@@ -18,12 +18,13 @@ import pytest
 
 from tests.meshproxy.ads_server import AdsServer
 from tests.meshproxy.pki import Authority, Issued, peer_serial
-from tests.meshproxy.test_arbiter import eventually, free_port
+from tests.meshproxy.test_arbiter import free_port
 from tests.meshproxy.test_lifecycle import worker_pids
 from tests.support.bootstrap import HCM, address, cluster, http_listener, route, router, static, virtual_host
 from tests.support.client import fetch
 from tests.support.origin import Origin, answer
 from tests.support.proxies import Proxy, running, started
+from tests.support.wait import until
 
 ADS: dict[str, Any] = {"ads": {}}
 DOWNSTREAM_TLS = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext"
@@ -130,10 +131,8 @@ def body(proxy: Proxy) -> bytes:
         return b""
 
 
-def until(proxy: Proxy, expected: bytes) -> None:
-    eventually(
-        lambda: body(proxy) == expected, f"answers {expected!r}, not {body(proxy)!r}: {proxy.stderr()}"
-    )
+def until_answers(proxy: Proxy, expected: bytes) -> None:
+    until(lambda: body(proxy) == expected, f"answers {expected!r}, not {body(proxy)!r}: {proxy.stderr()}")
 
 
 def test_everything_comes_over_one_stream(
@@ -142,7 +141,7 @@ def test_everything_comes_over_one_stream(
     put_web(server, origin)
 
     with running("meshproxy", dynamic(server, api_type), tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         assert server.ads.streams == 1
         kinds = list(dict.fromkeys(r.type_url.rpartition(".")[2] for r in server.ads.requests))
@@ -154,18 +153,18 @@ def test_changes_are_followed(tmp_path: Path, server: Server, origin: Origin, ap
     put_web(server, origin)
     other = Origin(lambda _: answer(200, b"two"))
     with running("meshproxy", dynamic(server, api_type), tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         server.ads.put("endpoints", endpoints("up", other.port))
-        until(proxy, b"two")
+        until_answers(proxy, b"two")
 
         server.ads.put("cluster", eds_cluster("up"), eds_cluster("down"))
         server.ads.put("endpoints", endpoints("down", origin.port))
         server.ads.put("routes", routes_to("r", "down"))
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         server.ads.remove("listener", "web")
-        eventually(lambda: "web" not in proxy.get("/listeners"), "the listener is gone")
+        until(lambda: "web" not in proxy.get("/listeners"), "the listener is gone")
     other.close()
 
 
@@ -174,19 +173,19 @@ def test_a_refused_resource_is_nacked_by_path_and_the_last_good_one_serves(
 ) -> None:
     put_web(server, origin)
     with running("meshproxy", dynamic(server, api_type), tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         bad = routes_to("r", "up")
         bad["virtual_hosts"][0]["routes"][0]["match"] = {"safe_regex": {"regex": "(unclosed"}}
         server.ads.put("routes", bad)
 
-        (reason,) = eventually(lambda: server.ads.nacks("routes"), "a NACK")
+        (reason,) = until(lambda: server.ads.nacks("routes"), "a NACK")
         assert "r: virtual_hosts[0].routes[0].match" in reason
         assert body(proxy) == b"one"
         assert proxy.stat("http.rds.update_rejected") == 1
 
         server.ads.put("routes", routes_to("r", "up"))
-        eventually(lambda: proxy.stat("http.rds.update_success") == 2, "the next good one is taken")
+        until(lambda: proxy.stat("http.rds.update_success") == 2, "the next good one is taken")
 
 
 def test_a_listener_waits_for_its_routes(
@@ -196,12 +195,12 @@ def test_a_listener_waits_for_its_routes(
     server.ads.put("endpoints", endpoints("up", origin.port))
     with running("meshproxy", dynamic(server, api_type), tmp_path) as proxy:
         server.ads.put("listener", rds_listener("web", "r"))
-        eventually(lambda: server.ads.of_kind("routes"), "the routes are asked for")
+        until(lambda: server.ads.of_kind("routes"), "the routes are asked for")
         assert proxy.get("/listeners") == ""
 
         server.ads.put("routes", routes_to("r", "up"))
 
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
 
 def test_without_its_server_it_serves_on_and_then_asks_only_for_the_rest(
@@ -209,15 +208,15 @@ def test_without_its_server_it_serves_on_and_then_asks_only_for_the_rest(
 ) -> None:
     put_web(server, origin)
     with running("meshproxy", dynamic(server, api_type), tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
         server.stop()
-        eventually(lambda: proxy.stat("control_plane.connected_state") == 0, "it is noticed")
+        until(lambda: proxy.stat("control_plane.connected_state") == 0, "it is noticed")
         assert body(proxy) == b"one"
         seen = len(server.ads.requests)
 
         server.start()
 
-        eventually(lambda: len(server.ads.requests) >= seen + 4, "it is back")
+        until(lambda: len(server.ads.requests) >= seen + 4, "it is back")
         first = {r.type_url.rpartition(".")[2]: r for r in reversed(server.ads.requests[seen:])}
         if api_type == "GRPC":
             assert first["RouteConfiguration"].version_info
@@ -230,8 +229,8 @@ def test_without_its_server_it_serves_on_and_then_asks_only_for_the_rest(
 def test_a_restarted_agent_asks_for_what_has_changed(tmp_path: Path, server: Server, origin: Origin) -> None:
     put_web(server, origin)
     with running("meshproxy", dynamic(server, "DELTA_GRPC"), tmp_path) as proxy:
-        until(proxy, b"one")
-        eventually(lambda: proxy.stat("listener_manager.total_listeners_active") == 1, "published")
+        until_answers(proxy, b"one")
+        until(lambda: proxy.stat("listener_manager.total_listeners_active") == 1, "published")
         seen = len(server.ads.requests)
         pid = proxy.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -240,9 +239,9 @@ def test_a_restarted_agent_asks_for_what_has_changed(tmp_path: Path, server: Ser
 
         os.kill(agent, signal.SIGKILL)
 
-        eventually((tmp_path / "admin-address").exists, "another agent")
+        until((tmp_path / "admin-address").exists, "another agent")
         proxy.admin = (tmp_path / "admin-address").read_text()
-        eventually(lambda: len(server.ads.requests) >= seen + 4, "it asks")
+        until(lambda: len(server.ads.requests) >= seen + 4, "it asks")
         known = {
             r.type_url.rpartition(".")[2]: list(r.initial_resource_versions)
             for r in server.ads.requests[seen:]
@@ -254,7 +253,7 @@ def test_a_restarted_agent_asks_for_what_has_changed(tmp_path: Path, server: Ser
             "Listener": ["web"],
             "RouteConfiguration": ["r"],
         }
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
 
 def tls_listener(origin: Origin, sds: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -293,7 +292,7 @@ def test_a_certificate_in_a_file_is_rotated(tmp_path: Path, origin: Origin) -> N
         replace(tmp_path / "key.pem", second.key)
         replace(tmp_path / "cert.pem", second.chain)
 
-        eventually(lambda: peer_serial(port) == second.serial, "the new certificate")
+        until(lambda: peer_serial(port) == second.serial, "the new certificate")
         assert f"{second.serial:x}" in proxy.get("/certs")
         assert b"PRIVATE KEY" not in proxy.get("/config_dump").encode()
 
@@ -321,7 +320,7 @@ def test_certificates_over_grpc_are_rotated_and_share_a_stream(
 
         server.ads.put("secret", second.secret("server"))
 
-        eventually(lambda: peer_serial(port) == second.serial, "the new certificate")
+        until(lambda: peer_serial(port) == second.serial, "the new certificate")
         assert server.ads.streams == 1
         dump = json.loads(proxy.get("/config_dump?resource=dynamic_active_secrets"))["configs"]
         key = dump[0]["secret"]["tls_certificate"]["private_key"]
@@ -336,7 +335,7 @@ def test_names_are_resolved_and_followed(tmp_path: Path, origin: Origin) -> None
     bootstrap = static([http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))])], [up])
 
     with running("meshproxy", bootstrap, tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         assert f"up::127.0.0.1:{origin.port}::hostname::localhost\n" in proxy.get("/clusters")
 
@@ -369,7 +368,7 @@ def test_the_management_server_is_reached_over_mutual_tls(tmp_path: Path, origin
     xds["transport_socket"] = {"name": "tls", "typed_config": context}
 
     with running("meshproxy", bootstrap, tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
     server.close()
 
 
@@ -400,7 +399,7 @@ def test_a_secret_that_does_not_come_holds_its_listener_and_no_other(
     bootstrap = static([plain, waiting], [up, cluster("sds", server.ads.port)])
 
     with started("meshproxy", bootstrap, tmp_path) as proxy:
-        eventually(lambda: "plain::" in proxy.get("/listeners"), "the plain listener")
+        until(lambda: "plain::" in proxy.get("/listeners"), "the plain listener")
         assert fetch(proxy.port("plain")).body == b"one"
         assert "web::" not in proxy.get("/listeners")
         assert proxy.stat("listener_manager.total_listeners_warming") == 1
@@ -408,8 +407,8 @@ def test_a_secret_that_does_not_come_holds_its_listener_and_no_other(
         issued = Authority().issue("one.test")
         server.ads.put("secret", issued.secret("server"))
 
-        eventually(lambda: "web::" in proxy.get("/listeners"), "the listener has its certificate")
-        eventually(lambda: peer_serial(proxy.port("web")) == issued.serial, "and shows it")
+        until(lambda: "web::" in proxy.get("/listeners"), "the listener has its certificate")
+        until(lambda: peer_serial(proxy.port("web")) == issued.serial, "and shows it")
 
 
 def test_listeners_in_a_file_are_followed(tmp_path: Path, origin: Origin) -> None:
@@ -422,14 +421,14 @@ def test_listeners_in_a_file_are_followed(tmp_path: Path, origin: Origin) -> Non
     }
 
     with running("meshproxy", bootstrap, tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         path.write_text("resources: [{nonsense: 1}]")
-        eventually(lambda: proxy.stat("listener_manager.lds.update_failure") == 1, "the refusal is counted")
+        until(lambda: proxy.stat("listener_manager.lds.update_failure") == 1, "the refusal is counted")
         assert body(proxy) == b"one"
 
         write_response(path)
-        eventually(lambda: "web" not in proxy.get("/listeners"), "the listener is gone")
+        until(lambda: "web" not in proxy.get("/listeners"), "the listener is gone")
 
 
 def write_response(path: Path, *resources: dict[str, Any]) -> None:
@@ -442,14 +441,14 @@ def test_a_listener_may_go_and_come_back_on_its_port(tmp_path: Path, server: Ser
     listener = http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))]) | {"address": address(port)}
     server.ads.put("listener", listener)
     with running("meshproxy", dynamic(server, "GRPC"), tmp_path) as proxy:
-        until(proxy, b"one")
+        until_answers(proxy, b"one")
 
         for _ in range(5):
             server.ads.remove("listener", "web")
-            eventually(lambda: "web::" not in proxy.get("/listeners"), "gone")
+            until(lambda: "web::" not in proxy.get("/listeners"), "gone")
             server.ads.put("listener", listener | {"tcp_backlog_size": 64})
-            eventually(lambda: "web::" in proxy.get("/listeners"), "back")
-            until(proxy, b"one")
+            until(lambda: "web::" in proxy.get("/listeners"), "back")
+            until_answers(proxy, b"one")
 
 
 def test_a_taken_port_is_taken_up_when_it_becomes_free(
@@ -460,6 +459,6 @@ def test_a_taken_port_is_taken_up_when_it_becomes_free(
     with running("meshproxy", dynamic(server, "GRPC"), tmp_path) as proxy:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             server.ads.put("listener", listener | {"address": address(taken.getsockname()[1])})
-            eventually(lambda: proxy.stat("listener_manager.listener_create_failure") == 1, "it is counted")
+            until(lambda: proxy.stat("listener_manager.listener_create_failure") == 1, "it is counted")
 
-        until(proxy, b"one")
+        until_answers(proxy, b"one")

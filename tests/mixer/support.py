@@ -17,6 +17,7 @@ from meshloom.runtime.address import Address, read_addresses
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.reference.telemetry import Writer
+from tests.support.wait import until_async
 
 QUICK = ReporterSettings(period=timedelta(milliseconds=20), retry_first=timedelta(milliseconds=20))
 DEADLINE_S = 15.0
@@ -24,10 +25,7 @@ DEADLINE_S = 15.0
 
 async def eventually(check: Callable[[], bool], what: str) -> None:
     """Wait until `check` holds; it may block for the time of a local scrape."""
-    deadline = asyncio.get_running_loop().time() + DEADLINE_S
-    while not await asyncio.to_thread(check):
-        assert asyncio.get_running_loop().time() < deadline, f"not within {DEADLINE_S} s: {what}"
-        await asyncio.sleep(0.02)
+    await until_async(lambda: asyncio.to_thread(check), what)
 
 
 @dataclass

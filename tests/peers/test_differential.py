@@ -15,9 +15,10 @@ from meshloom.pilot.model.outbound_ports import HTTP_PROXY_PORT
 from yarl import URL
 
 from tests.peers.bookinfo import platform, rules, running_bookinfo
-from tests.peers.proxy import Node, Run, eventually, pod_ip, running_proxy
+from tests.peers.proxy import Node, Run, pod_ip, running_proxy
 from tests.support.pilot import running_pilot
 from tests.support.proxies import KINDS, Kind
+from tests.support.wait import until_async
 
 RULES = Path(__file__).with_name("decisions.yaml")
 # What an upstream sees of a request, and a client of a response, that rules decide.
@@ -142,7 +143,7 @@ async def both(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Both]:
         async def serving() -> bool:
             return (await found.ask("meshproxy", Ask("/exact"))).status == 200
 
-        await eventually(serving, "routes in force")
+        await until_async(serving, "routes in force")
         assert mesh.refusals() == []
         yield found
 

@@ -19,8 +19,9 @@ from meshloom.auth.spiffe import Identity
 
 from tests.peers.bookinfo import platform, rules, running_bookinfo
 from tests.peers.identity import make_authority
-from tests.peers.proxy import RUN_NAMES, RUNS, Node, Run, eventually, pod_ip, running_proxy
+from tests.peers.proxy import RUN_NAMES, RUNS, Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
+from tests.support.wait import until_async
 
 GATEWAY = Identity("cluster.local", "istio-system", "gateway")
 ROUTE = """
@@ -63,7 +64,7 @@ class Edge:
         async def check() -> bool:
             return await self.is_open(port)
 
-        await eventually(check, f"port {port} open")
+        await until_async(check, f"port {port} open")
 
     async def settled(self) -> None:
         async with asyncio.timeout(10):
@@ -136,7 +137,7 @@ async def test_a_gateway_port_that_closes_is_gone(edge: Edge) -> None:
     async def closed() -> bool:
         return not await edge.is_open(8080)
 
-    await eventually(closed, "port 8080 closed")
+    await until_async(closed, "port 8080 closed")
 
 
 async def test_tls_with_certificate_files(edge: Edge, tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ async def test_tls_with_a_secret_that_is_replaced(edge: Edge) -> None:
             except aiohttp.ClientConnectorCertificateError:
                 return False
 
-    await eventually(new_certificate, "the new certificate")
+    await until_async(new_certificate, "the new certificate")
 
 
 async def test_plaintext_is_redirected_to_https(edge: Edge) -> None:

@@ -17,8 +17,9 @@ import pytest
 from meshloom.pilot.model.outbound_ports import HTTP_PROXY_PORT
 
 from tests.peers.bookinfo import Bookinfo, platform, rules, running_bookinfo
-from tests.peers.proxy import RUN_NAMES, RUNS, DataPlane, Node, Run, eventually, pod_ip, running_proxy
+from tests.peers.proxy import RUN_NAMES, RUNS, DataPlane, Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
+from tests.support.wait import until_async
 
 REVIEWS = "reviews.default.svc.cluster.local"
 
@@ -52,13 +53,13 @@ class Sidecar:
         async def check() -> bool:
             return await self.served(host, headers) == by
 
-        await eventually(check, f"{host} served by {by}")
+        await until_async(check, f"{host} served by {by}")
 
     async def until_status(self, status: int, host: str, headers: Mapping[str, str] | None = None) -> None:
         async def check() -> bool:
             return (await self.get(host, headers=headers))[0] == status
 
-        await eventually(check, f"{status} from {host}")
+        await until_async(check, f"{status} from {host}")
 
     async def until_gone(self, host: str, not_among: tuple[str, ...]) -> None:
         """Until only the given ones answer, several times in a row."""
@@ -66,7 +67,7 @@ class Sidecar:
         async def check() -> bool:
             return set(await self.shares(host, 12)) <= set(not_among)
 
-        await eventually(check, f"only {not_among} behind {host}")
+        await until_async(check, f"only {not_among} behind {host}")
 
     async def settled(self) -> None:
         """Until Envoy has answered everything."""
@@ -151,7 +152,7 @@ async def test_jason_waits_seven_seconds_for_ratings(sidecar: Sidecar) -> None:
     async def jason_waits() -> bool:
         return await takes({"end-user": "jason"}) >= 0.7
 
-    await eventually(jason_waits, "a delay for jason")
+    await until_async(jason_waits, "a delay for jason")
     assert await takes({}) < 0.5
 
 

@@ -18,9 +18,10 @@ from meshloom.pilot.model.base import Namespace
 from meshloom.pilot.model.mesh import Workload, WorkloadPort
 
 from tests.peers.identity import make_authority
-from tests.peers.proxy import Node, Run, eventually, pod_ip, running_proxy
+from tests.peers.proxy import Node, Run, pod_ip, running_proxy
 from tests.support.pilot import Mesh, running_pilot
 from tests.support.proxies import KINDS, Kind
+from tests.support.wait import until_async
 
 PLAIN, SECURE = 5432, 8443
 DATABASE = f"""
@@ -143,7 +144,7 @@ async def test_a_tcp_service_is_reached_and_follows_its_rules(kind: Kind, tmp_pa
         async def only_v2() -> bool:
             return {await _greeting(ip, number) for _ in range(10)} == {"v2"}
 
-        await eventually(only_v2, "only v2")
+        await until_async(only_v2, "only v2")
         assert mesh.refusals() == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ from tests.support.bootstrap import http_listener, route, static, virtual_host
 from tests.support.client import Client, Response, request
 from tests.support.origin import Origin
 from tests.support.proxies import Proxy, running
+from tests.support.wait import until
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -111,11 +111,8 @@ def counters(proxy: Proxy, fleet: Fleet) -> dict[str, int]:
 
 def busy(proxy: Proxy, fleet: Fleet, requests: int) -> None:
     """Waits until the proxy has so many requests to the cluster, under way or waiting."""
-    deadline = time.monotonic() + 5
     names = [f"cluster.{fleet.name}.{name}" for name in ("upstream_rq_active", "upstream_rq_pending_active")]
-    while sum(proxy.stat(name) for name in names) < requests:
-        assert time.monotonic() < deadline, f"{proxy.kind}: {requests} requests were not seen"
-        time.sleep(0.01)
+    until(lambda: sum(proxy.stat(name) for name in names) >= requests, f"{proxy.kind}: {requests} requests")
 
 
 def told(answer: Response) -> tuple[int, object, bytes]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from tests.support.bootstrap import FILE_LOG, cluster, file_log, http_listener, 
 from tests.support.client import fetch
 from tests.support.origin import Origin
 from tests.support.proxies import Proxy, running
+from tests.support.wait import until
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -62,10 +62,10 @@ def send_all(proxy: Proxy) -> None:
 
 
 def await_lines(folder: Path) -> None:
-    deadline = time.monotonic() + LOG_SECONDS
-    while any(len(lines(log)) < len(ASKS) for log in folder.iterdir()):
-        assert time.monotonic() < deadline, f"missing lines in {folder}"
-        time.sleep(0.05)
+    def complete() -> bool:
+        return all(len(lines(log)) >= len(ASKS) for log in folder.iterdir())
+
+    until(complete, f"all lines in {folder}", LOG_SECONDS)
 
 
 @pytest.mark.parametrize("name", PLAIN)

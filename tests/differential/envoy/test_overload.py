@@ -6,8 +6,7 @@ import contextlib
 import http.client
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from tests.support.bootstrap import TYPE, cluster, file_log, http_listener, rout
 from tests.support.client import Response, fetch
 from tests.support.origin import Origin
 from tests.support.proxies import KINDS, Proxy, running
+from tests.support.wait import until
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -48,20 +48,13 @@ class Pressed:
         fresh.write_text(str(pressure))
         os.replace(fresh, self.file)
         wanted = round(pressure * 100)
-        wait(lambda: self.proxy.stat(f"overload.{MONITOR}.pressure") == wanted)
+        until(lambda: self.proxy.stat(f"overload.{MONITOR}.pressure") == wanted)
 
     def ask(self, listener: str = "plain") -> Response:
         return fetch(self.proxy.port(listener), "GET", "/")
 
     def active(self, name: str) -> int:
         return self.proxy.stat(f"overload.envoy.overload_actions.{name}.active")
-
-
-def wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +111,7 @@ def pressed(
 def relieved(pressed: Pressed) -> Iterator[None]:
     yield
     pressed.press(0)
-    wait(lambda: pressed.active("stop_accepting_connections") == 0)
+    until(lambda: pressed.active("stop_accepting_connections") == 0)
 
 
 def test_nothing_is_given_up_without_pressure(pressed: Pressed) -> None:
@@ -130,7 +123,7 @@ def test_nothing_is_given_up_without_pressure(pressed: Pressed) -> None:
 
 def test_connections_are_not_kept_first(pressed: Pressed) -> None:
     pressed.press(0.92)
-    wait(lambda: pressed.active("disable_http_keepalive") == 1)
+    until(lambda: pressed.active("disable_http_keepalive") == 1)
     answer = pressed.ask()
     assert (answer.status, dict(answer.headers).get("connection")) == (200, "close")
     assert pressed.proxy.stat("http.plain.downstream_cx_overload_disable_keepalive") > 0
@@ -138,33 +131,33 @@ def test_connections_are_not_kept_first(pressed: Pressed) -> None:
 
 def test_requests_are_refused_next(pressed: Pressed) -> None:
     pressed.press(0.95)
-    wait(lambda: pressed.active("stop_accepting_requests") == 1)
+    until(lambda: pressed.active("stop_accepting_requests") == 1)
     answer = pressed.ask()
     assert (answer.status, answer.body) == (503, b"envoy overloaded")
     assert pressed.proxy.stat("http.plain.downstream_rq_overload_close") > 0
     assert pressed.proxy.stat("overload.envoy.overload_actions.stop_accepting_requests.scale_percent") == 100
     log = pressed.proxy.folder / "log"
-    wait(lambda: "503 - overload\n" in log.read_text())
+    until(lambda: "503 - overload\n" in log.read_text())
 
 
 def test_a_scaled_trigger_refuses_some(pressed: Pressed) -> None:
     pressed.press(0.94)
     scale = "overload.envoy.overload_actions.stop_accepting_requests.scale_percent"
-    wait(lambda: 45 <= pressed.proxy.stat(scale) <= 55)
+    until(lambda: 45 <= pressed.proxy.stat(scale) <= 55)
     statuses = {pressed.ask().status for _ in range(60)}
     assert statuses == {200, 503}
 
 
 def test_connections_are_turned_away_then(pressed: Pressed) -> None:
     pressed.press(0.97)
-    wait(lambda: pressed.active("reject_incoming_connections") == 1)
+    until(lambda: pressed.active("reject_incoming_connections") == 1)
     with pytest.raises((ConnectionError, http.client.BadStatusLine)):
         pressed.ask()
 
 
 def test_connections_are_left_in_the_queue_last_and_taken_afterwards(pressed: Pressed) -> None:
     pressed.press(0.98)
-    wait(lambda: pressed.active("stop_accepting_connections") == 1)
+    until(lambda: pressed.active("stop_accepting_connections") == 1)
     with socket.create_connection(("127.0.0.1", pressed.proxy.port("plain")), 0.3) as waiting:
         waiting.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         with pytest.raises(TimeoutError):
@@ -176,7 +169,7 @@ def test_connections_are_left_in_the_queue_last_and_taken_afterwards(pressed: Pr
 
 def test_a_listener_may_be_left_alone(pressed: Pressed) -> None:
     pressed.press(0.95)
-    wait(lambda: pressed.active("stop_accepting_requests") == 1)
+    until(lambda: pressed.active("stop_accepting_requests") == 1)
     assert pressed.ask("exempt").status == 200
 
 
@@ -194,4 +187,4 @@ def test_connections_beyond_the_limit_are_closed(pressed: Pressed) -> None:
         assert pressed.ask("exempt").status == 200
     stats = pressed.proxy.get("/stats?filter=global_cx_overflow").splitlines()
     assert any(line.startswith("listener.") and not line.endswith(": 0") for line in stats)
-    wait(lambda: pressed.proxy.stat("http.plain.downstream_cx_active") == 0)
+    until(lambda: pressed.proxy.stat("http.plain.downstream_cx_active") == 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from tests.integration.hostile.conversation import converse
 from tests.integration.hostile.upstream import Reply, Upstream
 from tests.support.bootstrap import cluster, file_log, http_listener, route, static, virtual_host
 from tests.support.proxies import Proxy, running
+from tests.support.wait import until
 
-LOG_SECONDS = 5.0
 BOTH_FRAMINGS = b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"
 
 
@@ -37,13 +36,14 @@ def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
 def logged(proxy: Proxy, data: bytes) -> str:
     """The line of the access log that one conversation makes."""
     log: Path = proxy.folder / "log"
-    before = log.read_text() if log.exists() else ""
+    before = text_of(log)
     converse(proxy.port("edge"), [data], expect=1)
-    deadline = time.monotonic() + LOG_SECONDS
-    while (text := log.read_text() if log.exists() else "") == before:
-        assert time.monotonic() < deadline, "nothing was logged"
-        time.sleep(0.01)
-    return text.removeprefix(before).splitlines()[0]
+    logged = until(lambda: text_of(log).removeprefix(before), "a line is logged")
+    return logged.splitlines()[0]
+
+
+def text_of(log: Path) -> str:
+    return log.read_text() if log.exists() else ""
 
 
 def get(lines: bytes = b"", target: bytes = b"/") -> bytes:

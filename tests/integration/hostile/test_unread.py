@@ -6,7 +6,7 @@ import contextlib
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -14,6 +14,7 @@ from tests.integration.hostile.conversation import assert_unharmed
 from tests.integration.hostile.upstream import Reply, Upstream, echo
 from tests.support.bootstrap import cluster, direct, http_listener, route, static, virtual_host
 from tests.support.proxies import Proxy, running
+from tests.support.wait import until
 
 PATIENCE = 10.0
 BODY = "x" * 4000
@@ -106,7 +107,7 @@ def test_responses_that_nobody_takes_are_given_up(proxy: Proxy, listener: str) -
     before = proxy.stat(f"http.{listener}.downstream_rq_idle_timeout")
     with connect(proxy, listener) as connection:
         send_until_stuck(connection, LOCAL * 20_000)
-        wait(lambda: proxy.stat(f"http.{listener}.downstream_rq_idle_timeout") > before)
+        until(lambda: proxy.stat(f"http.{listener}.downstream_rq_idle_timeout") > before)
         assert is_cut(connection)
 
 
@@ -117,8 +118,8 @@ def test_a_response_under_way_that_nobody_takes_is_given_up(proxy: Proxy, upstre
     try:
         with connect(proxy, "hasty") as connection:
             connection.sendall(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
-            wait(lambda: proxy.stat("http.hasty.downstream_rq_active") == 1)
-            wait(lambda: proxy.stat("http.hasty.downstream_rq_active") == 0)
+            until(lambda: proxy.stat("http.hasty.downstream_rq_active") == 1)
+            until(lambda: proxy.stat("http.hasty.downstream_rq_active") == 0)
             assert worker_kilobytes(proxy) - before < 4096
             assert is_cut(connection)
     finally:
@@ -136,10 +137,3 @@ def test_a_client_that_reads_slowly_gets_everything(proxy: Proxy) -> None:
             said += chunk
             time.sleep(0.005)
     assert said.count(b"HTTP/1.1 200") == number
-
-
-def wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not done():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)

@@ -15,6 +15,7 @@ from tests.support.bootstrap import fault, router
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Received, answer
 from tests.support.proxies import Proxy
+from tests.support.wait import eventually
 
 Simple = Callable[..., Proxy]
 
@@ -187,12 +188,3 @@ def test_a_request_whose_client_leaves_is_given_up(simple: Simple, origin: MakeO
         assert started.wait(5)
     assert eventually(lambda: proxy.stat("http.l.downstream_rq_rx_reset") == 1)
     assert eventually(lambda: proxy.stat("cluster.origin.upstream_rq_active") == 0)
-
-
-def eventually(true: Callable[[], bool], within: float = 5.0) -> bool:
-    deadline = time.monotonic() + within
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.02)
-    return False

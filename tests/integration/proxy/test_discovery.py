@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ from tests.support.bootstrap import TYPE, address, cluster, file_log, http_liste
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Script, answer
 from tests.support.proxies import Proxy
+from tests.support.wait import until
 
 ORIGINAL: dict[str, Any] = {"name": "c", "type": "ORIGINAL_DST", "lb_policy": "CLUSTER_PROVIDED"}
 
@@ -131,10 +130,3 @@ RAW = "envoy.extensions.transport_sockets.raw_buffer.v3.RawBuffer"
 def member(port: int, labels: dict[str, Any]) -> dict[str, Any]:
     metadata = {"filter_metadata": {"envoy.transport_socket_match": labels}}
     return {"endpoint": {"address": address(port)}, "metadata": metadata}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

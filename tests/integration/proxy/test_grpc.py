@@ -11,7 +11,6 @@ import grpc
 import pytest
 
 from tests.integration.proxy.conftest import Start
-from tests.integration.proxy.test_connections import eventually
 from tests.integration.proxy.test_http2_upstreams import options
 from tests.support import grpc_echo
 from tests.support.bootstrap import cluster, file_log, http_listener, route, virtual_host
@@ -19,6 +18,7 @@ from tests.support.client import Response, fetch
 from tests.support.grpc_echo import EchoClient, EchoService
 from tests.support.http2_origin import Head, Http2Origin, Received, Step, Wait
 from tests.support.proxies import Proxy
+from tests.support.wait import eventually
 
 Calls = Callable[..., tuple[EchoClient, Proxy]]
 

@@ -7,7 +7,6 @@ import os
 import signal
 import socketserver
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,16 +23,9 @@ from tests.support.bootstrap import TYPE, cluster, http_listener, route, virtual
 from tests.support.client import fetch
 from tests.support.origin import Answer, Received, Script, answer
 from tests.support.proxies import Proxy
+from tests.support.wait import until
 
-PATIENCE_SECONDS = 10.0
 UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 class Member:

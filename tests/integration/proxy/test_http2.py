@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from tests.integration.proxy.conftest import MakeOrigin, Start
-from tests.integration.proxy.test_connections import eventually
 from tests.support import http2_frames as frames
 from tests.support.bootstrap import cluster, fault, file_log, http_listener, route, router, virtual_host
 from tests.support.client import Client, request
@@ -22,6 +21,7 @@ from tests.support.http2_client import Http2Client, RawClient, fetch
 from tests.support.http2_frames import Code
 from tests.support.origin import Answer, Received, answer
 from tests.support.proxies import Proxy
+from tests.support.wait import eventually
 
 Simple = Callable[..., Proxy]
 

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from tests.integration.proxy.conftest import Start
-from tests.integration.proxy.test_connections import eventually
 from tests.support import http2_frames as frames
 from tests.support.bootstrap import TYPE, cluster, file_log, http_listener, route, virtual_host
 from tests.support.client import Client, fetch, request
@@ -35,6 +34,7 @@ from tests.support.http2_origin import (
     echo,
 )
 from tests.support.proxies import Proxy
+from tests.support.wait import eventually
 
 OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 # What a client sees of an answer that was cut short.

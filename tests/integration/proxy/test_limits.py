@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import time
 import urllib.error
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from tests.support.bootstrap import cluster, http_listener, route, virtual_host
 from tests.support.client import fetch
 from tests.support.origin import Answer, Received, answer
 from tests.support.proxies import Proxy
+from tests.support.wait import until
 
 CLIENTS = 24
 
@@ -62,13 +61,6 @@ def test_a_worker_that_dies_gives_back_what_it_held(start: Start, origin: MakeOr
         kill_workers(proxy)
     until(lambda: is_ready(proxy))
     assert at_once(proxy).count(200) == 2
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def is_ready(proxy: Proxy) -> bool:

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.proxy.conftest import MakeOrigin, Start
-from tests.integration.proxy.test_connections import eventually
 from tests.support.bootstrap import (
     TYPE,
     cluster,
@@ -25,6 +24,7 @@ from tests.support.bootstrap import (
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Received, answer
 from tests.support.proxies import Proxy
+from tests.support.wait import eventually
 
 Simple = Callable[..., Proxy]
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,6 +26,7 @@ from meshloom.pilot.registry.memory import MemoryRegistry
 from meshloom.pilot.store.sqlite import SqliteStore
 
 from tests.pilot.ingest.documents import document, model
+from tests.support.wait import until_async
 
 WEB = document("Service", "shop/web", {"ports": [{"port": 80, "name": "http"}]})
 
@@ -69,12 +69,6 @@ async def serving(tmp_path: Path) -> AsyncIterator[Pilot]:
 async def pilot(tmp_path: Path) -> AsyncIterator[Pilot]:
     async with serving(tmp_path) as running:
         yield running
-
-
-async def eventually(condition: Callable[[], bool], within: float = 5.0) -> None:
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def reason(error: grpc.aio.AioRpcError) -> str:
@@ -170,11 +164,11 @@ class TestWorkloadRegistry:
     async def test_a_workload_is_unhealthy_until_it_says_otherwise(self, pilot: Pilot) -> None:
         call = pilot.workloads.Register()
         await call.write(register(ports=[registry_pb2.Port(number=80, name="http")]))
-        await eventually(lambda: len(pilot.registry.workloads()) == 1)
+        await until_async(lambda: len(pilot.registry.workloads()) == 1)
         (workload,) = pilot.registry.workloads()
         assert (workload.health, workload.tls_mode) == (Health.UNHEALTHY, TlsMode.ISTIO)
         await call.write(health(registry_pb2.HealthUpdate.HEALTHY))
-        await eventually(lambda: pilot.registry.workloads()[0].health is Health.HEALTHY)
+        await until_async(lambda: pilot.registry.workloads()[0].health is Health.HEALTHY)
         call.cancel()
 
     async def test_it_is_told_where_services_are_and_again_when_that_changes(self, pilot: Pilot) -> None:
@@ -199,7 +193,7 @@ class TestWorkloadRegistry:
     async def test_it_is_gone_at_once_when_its_stream_ends(self, pilot: Pilot, how: str) -> None:
         call = pilot.workloads.Register()
         await call.write(register())
-        await eventually(lambda: len(pilot.registry.workloads()) == 1)
+        await until_async(lambda: len(pilot.registry.workloads()) == 1)
         if how == "deregister":
             await call.write(registry_pb2.RegistrationRequest(deregister=registry_pb2.Deregister()))
             assert await call.read() is grpc.aio.EOF  # type: ignore[attr-defined]
@@ -207,7 +201,7 @@ class TestWorkloadRegistry:
             call.cancel()
         else:
             await call.done_writing()
-        await eventually(lambda: pilot.registry.workloads() == ())
+        await until_async(lambda: pilot.registry.workloads() == ())
 
     @pytest.mark.parametrize(
         ("request_", "words"),
