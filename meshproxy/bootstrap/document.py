@@ -38,7 +38,7 @@ class Document:
         """Raises UnreadableDocument."""
         try:
             # JSON is YAML, but its own parser is a hundred times faster on large files.
-            content = json.loads(text) if text.lstrip().startswith("{") else ryaml.loads(text)  # type: ignore[attr-defined]
+            content = json.loads(text) if text.lstrip().startswith("{") else _yaml(text)
         except json.JSONDecodeError as error:
             content = _flow_yaml(name, text, error)
         except ValueError as error:
@@ -114,10 +114,20 @@ def _child(node: Any, step: Step) -> tuple[Any, int] | None:
     return None
 
 
+def _yaml(text: str) -> Any:
+    """Raises ValueError, and RecursionError for brackets so deep that the parser would need minutes."""
+    depth = 0
+    for found in _BRACKETS.finditer(text):
+        depth = depth + 1 if found.group() in "[{" else max(depth - 1, 0)
+        if depth > _DEEPEST_FLOW:
+            raise RecursionError
+    return ryaml.loads(text)  # type: ignore[attr-defined]
+
+
 def _flow_yaml(name: str, text: str, error: json.JSONDecodeError) -> Any:
     """What starts with a brace may still be YAML's flow style; if not, JSON's complaint is the better."""
     try:
-        return ryaml.loads(text)  # type: ignore[attr-defined]
+        return _yaml(text)
     except ValueError:
         raise UnreadableDocument(f"{name}:{error.lineno}: {error.msg} at column {error.colno}") from error
 
@@ -139,6 +149,9 @@ def _line_in(message: str) -> str:
     return f":{found.group(1)}" if found else ""
 
 
+_BRACKETS = re.compile(r"[\[\]{}]")
+_DEEPEST_FLOW = 1000
+"""Brackets in each other: the parser gives up earlier, yet takes the square of the time to find out."""
 _WORD = re.compile(r"[\w@-]+")
 _HALF = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 _NO_YAML = re.compile("[^\t\n\r -~\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

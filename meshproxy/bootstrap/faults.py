@@ -7,7 +7,7 @@ only when it refuses, the value is walked beside the message's descriptor to fin
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from google.protobuf import json_format, message_factory
@@ -44,7 +44,8 @@ def faults(value: Any, descriptor: Descriptor, at: FieldPath = ()) -> Iterator[F
     for key, child in value.items():
         field = fields.get(key)
         if field is None:
-            hint = _nearest(str(key), descriptor)
+            names = [field.name for field in descriptor.fields]
+            hint = nearest(str(key), names) or f"; it has {', '.join(names)}"
             yield Fault((*at, str(key)), f"{descriptor.name} has no field {key!r}{hint}")
         elif child is not None:
             yield from _field_faults(child, field, (*at, key))
@@ -128,10 +129,10 @@ def _fields(descriptor: Descriptor) -> dict[str, FieldDescriptor]:
     return named | {field.name: field for field in descriptor.fields}
 
 
-def _nearest(key: str, descriptor: Descriptor) -> str:
-    names = [field.name for field in descriptor.fields]
-    near = difflib.get_close_matches(key, names, 1, 0.5)
-    return f", did you mean {near[0]}?" if near else f"; it has {', '.join(names)}"
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint at the name that may have been meant; empty where none is near."""
+    near = difflib.get_close_matches(name, list(known), 1, 0.5)
+    return f", did you mean {near[0]}?" if near else ""
 
 
 def _last_cause(error: Exception) -> str:

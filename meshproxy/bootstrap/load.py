@@ -17,7 +17,10 @@ from meshloom.meshproxy.bootstrap.document import (
 )
 from meshloom.meshproxy.bootstrap.faults import REFUSED, Fault, faults
 from meshloom.meshproxy.bootstrap.implemented import unimplemented
+from meshloom.meshproxy.bootstrap.lenient import respelled
+from meshloom.meshproxy.bootstrap.links import shared_addresses, unknown_clusters
 from meshloom.meshproxy.bootstrap.overload import overload_faults
+from meshloom.meshproxy.bootstrap.runtime import runtime_faults, runtime_values, settle
 from meshloom.meshproxy.options import Options
 from meshloom.meshproxy.resources.compiled import Compiled, Rejected, compile_resource
 from meshloom.meshproxy.resources.protos import CLUSTER, LISTENER, SECRET, load_types_in
@@ -70,7 +73,16 @@ def load(options: Options) -> Bootstrap:
         report.add(fault.path, fault.reason)
     for fault in overload_faults(message):
         report.add(fault.path, fault.reason)
+    runtime = runtime_values(message)
+    for fault in runtime_faults(runtime):
+        report.add(fault.path, fault.reason)
+    settle(message.static_resources, runtime)
     static = tuple(_compile_static(message.static_resources, report))
+    for fault in (
+        *unknown_clusters(message.static_resources),
+        *shared_addresses(message.static_resources, static),
+    ):
+        report.add(fault.path, fault.reason)
     dynamic = message.dynamic_resources
     loaded = Bootstrap(
         message=message,
@@ -130,12 +142,16 @@ def _parse(document: Document, message_type: Any, report: _Report) -> Any:
     load_types_in(document.content)
     try:
         json_format.ParseDict(document.content, message)
+        return message
+    except REFUSED:
+        # Spelled as only Envoy's own parser takes it, or wrong: few files are either.
+        content = respelled(document.content, message_type.DESCRIPTOR)
+    try:
+        return json_format.ParseDict(content, message_type())
     except REFUSED as error:
-        found = list(faults(document.content, message_type.DESCRIPTOR)) or [Fault((), str(error))]
-        for fault in found:
+        for fault in list(faults(content, message_type.DESCRIPTOR)) or [Fault((), str(error))]:
             report.add_in(document, fault.path, fault.reason)
         return message_type()
-    return message
 
 
 def _compile_static(resources: Any, report: _Report) -> Iterable[Compiled]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from meshloom.meshproxy.bootstrap.document import FieldPath
 from meshloom.meshproxy.bootstrap.faults import Fault
+from meshloom.meshproxy.bootstrap.runtime import MAX_CONNECTIONS, runtime_values
 from meshloom.meshproxy.resources.protos import UnknownType, message_type
 
 Settings = dict[str, Any]
@@ -22,6 +23,7 @@ ACTIONS = (_KEEPALIVE, _REQUESTS, _CONNECTIONS, _REJECT, _SHRINK)
 
 _MONITORS = "envoy.extensions.resource_monitors."
 _CGROUP = _MONITORS + "cgroup_memory.v3.CgroupMemoryConfig"
+_GLOBAL_CONNECTIONS = "envoy.resource_monitors.global_downstream_max_connections"
 _DEFAULT_INTERVAL_MS = 1000
 
 
@@ -47,6 +49,15 @@ def default_settings() -> Settings:
 
 def settings_of(bootstrap: Any) -> Settings:
     """The settings of a bootstrap without faults."""
+    settings = _given(bootstrap)
+    limit = runtime_values(bootstrap).get(MAX_CONNECTIONS)
+    if limit is not None and all(monitor["kind"] != "connections" for monitor in settings["monitors"]):
+        # Envoy's older way to say it; the monitor, where there is one, holds.
+        settings["monitors"].append({"name": _GLOBAL_CONNECTIONS, "kind": "connections", "max": int(limit)})
+    return settings
+
+
+def _given(bootstrap: Any) -> Settings:
     if not bootstrap.HasField("overload_manager"):
         return default_settings()
     given = bootstrap.overload_manager

@@ -59,7 +59,8 @@ def inline_files(type_url: str, body: bytes, read: Callable[[Any], bytes]) -> by
     if type_url not in (LISTENER, CLUSTER, SECRET, ROUTES):
         return body
     message = parse(type_url, body)
-    return message.SerializeToString(deterministic=True) if _inline(message, read) else body
+    changed = edit_parts(message, _LEADS_TO_FILES, lambda source: _inline_one(source, read))
+    return message.SerializeToString(deterministic=True) if changed else body
 
 
 def parts(type_url: str, body: bytes, kind: str) -> Iterator[Any]:
@@ -105,16 +106,14 @@ def _reference(type_url: str, name: str, config_source: Any) -> Reference:
     return Reference(type_url, name, parse_config_source(config_source), fetch_timeout(config_source))
 
 
-def _inline(message: Message, read: Callable[[Any], bytes]) -> bool:
-    """Put contents in the place of names, in this message and what it holds; tells if there were any."""
+def edit_parts(message: Message, kinds: frozenset[str], edit: Callable[[Any], bool]) -> bool:
+    """Apply `edit`, which tells if it changed anything, to all messages of these types, at any depth."""
     changed = False
-    for packed, child in _children(message, _LEADS_TO_FILES):
-        if child.DESCRIPTOR.full_name == DATA_SOURCE:
-            changed |= _inline_one(child, read)
-        elif _inline(child, read):
-            changed = True
-            if packed is not None:
-                packed.value = child.SerializeToString(deterministic=True)
+    for packed, child in _children(message, kinds):
+        done = edit(child) if child.DESCRIPTOR.full_name in kinds else edit_parts(child, kinds, edit)
+        if done and packed is not None:
+            packed.value = child.SerializeToString(deterministic=True)
+        changed |= done
     return changed
 
 

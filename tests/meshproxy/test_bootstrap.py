@@ -62,11 +62,11 @@ static_resources:
 
 
 def test_a_field_that_would_be_ignored_is_refused(tmp_path: Path) -> None:
-    text = "node: {id: a}\nwatchdog: {}\nadmin:\n  access_log_path: /dev/null\n"
+    text = "node: {id: a}\nhds_config: {}\nadmin:\n  allow_paths: [{exact: /ready}]\n"
 
     assert faults(tmp_path, text) == [
-        "b.yaml:2: watchdog: is not implemented; take it out",
-        "b.yaml:4: admin.access_log_path: is not implemented; take it out",
+        "b.yaml:2: hds_config: is not implemented; take it out",
+        "b.yaml:4: admin.allow_paths: is not implemented; take it out",
     ]
 
 
@@ -94,6 +94,7 @@ def test_what_is_no_configuration_is_told_where(tmp_path: Path, text: str, says:
     ("text", "says"),
     [
         ('{"a":' * 3000, "b.yaml: nested too deeply"),
+        ("a: " + "[" * 100_000, "b.yaml: nested too deeply"),
         ("1: 2\n", "b.yaml:1: 1: Bootstrap has no field 1;"),
         ('{"node":\n{"id": "\\ud800"}}', "b.yaml:2: '\\ud800' is no character"),
         ('{"watchdog": {},\n"a": "\x7f"}', "b.yaml:2: a: Bootstrap has no field 'a'"),

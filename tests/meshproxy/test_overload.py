@@ -27,6 +27,16 @@ def loaded(folder: Path, bootstrap: dict[str, Any]) -> Any:
     return load(Options(config_path=str(path))).message
 
 
+def test_the_runtime_key_of_older_bootstraps_limits_connections(tmp_path: Path) -> None:
+    flat = {"name": "flat", "static_layer": {"overload.global_downstream_max_connections": 5}}
+    deep = {"name": "deep", "static_layer": {"overload": {"global_downstream_max_connections": 7}}}
+
+    settings = settings_of(loaded(tmp_path, {"layered_runtime": {"layers": [flat, deep]}}))
+
+    name = "envoy.resource_monitors.global_downstream_max_connections"
+    assert settings["monitors"][-1] == {"name": name, "kind": "connections", "max": 7}
+
+
 def action(name: str = "shrink_heap", **trigger: Any) -> dict[str, Any]:
     return {"name": f"envoy.overload_actions.{name}", "triggers": [{"name": "heap", **trigger}]}
 

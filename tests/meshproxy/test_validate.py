@@ -64,3 +64,21 @@ def test_a_bad_bootstrap_does_not_start(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "StaticResources has no field 'listener', did you mean listeners?" in done.stderr
+
+
+def test_spellings_that_only_envoys_parser_takes_are_taken(tmp_path: Path) -> None:
+    spelled = web(prefix="/")
+    listener, up = spelled["static_resources"]["listeners"][0], spelled["static_resources"]["clusters"][0]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    listener |= {"bind_to_port": "True", "per_connection_buffer_limit_bytes": {"value": 32768}}
+    manager |= {"codec_type": "auto", "merge_slashes": "true"}
+    manager["route_config"]["virtual_hosts"][0]["domains"] = "*"
+    up |= {
+        "type": "static",
+        "lb_policy": "round_robin",
+        "connect_timeout": {"seconds": 1, "nanos": 500000000},
+    }
+
+    done = validate(tmp_path / "b.json", spelled)
+
+    assert (done.returncode, done.stderr) == (0, "")

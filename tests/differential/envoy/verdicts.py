@@ -1,0 +1,134 @@
+"""Bootstraps as they are found in the wild: one change to a plain one each, which both proxies judge."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tests.support.bootstrap import FAULT, TYPE, address, cluster, http_listener, route, static, virtual_host
+
+Json = dict[str, Any]
+EXTENSIONS = TYPE + "envoy.extensions."
+STDOUT = {"@type": EXTENSIONS + "access_loggers.stream.v3.StdoutAccessLog"}
+TCP = EXTENSIONS + "filters.network.tcp_proxy.v3.TcpProxy"
+
+
+@dataclass(frozen=True)
+class Change:
+    """Fields set in parts of a plain bootstrap: the part's name, then what is set there."""
+
+    name: str
+    parts: Mapping[str, Json]
+
+
+def change(name: str, **parts: Json) -> Change:
+    return Change(name, parts)
+
+
+def changed(one: Change) -> Json:
+    bootstrap = static(
+        [http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))])], [cluster("up", 9)]
+    )
+    listener, up = bootstrap["static_resources"]["listeners"][0], bootstrap["static_resources"]["clusters"][0]
+    chain = listener["filter_chains"][0]
+    manager = chain["filters"][0]["typed_config"]
+    del manager["route_config"]["validate_clusters"]
+    host = manager["route_config"]["virtual_hosts"][0]
+    places = {
+        "bootstrap": bootstrap,
+        "resources": bootstrap["static_resources"],
+        "listener": listener,
+        "chain": chain,
+        "manager": manager,
+        "table": manager["route_config"],
+        "host": host,
+        "entry": host["routes"][0],
+        "match": host["routes"][0]["match"],
+        "action": host["routes"][0]["route"],
+        "cluster": up,
+        "assignment": up["load_assignment"],
+        "endpoint": up["load_assignment"]["endpoints"][0]["lb_endpoints"][0],
+    }
+    for part, fields in one.parts.items():
+        places[part].update(copy.deepcopy(fields))
+    return bootstrap
+
+
+def layers(**values: Any) -> Json:
+    return {"layered_runtime": {"layers": [{"name": "static", "static_layer": values}]}}
+
+
+def packed(kind: str, **fields: Any) -> Json:
+    return {"name": kind.rpartition(".")[2], "typed_config": {"@type": EXTENSIONS + kind, **fields}}
+
+
+def admin(**fields: Any) -> Json:
+    return {"admin": {"address": address(0), **fields}}
+
+
+HEALTH = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 2, "healthy_threshold": 1}
+SPELLINGS = [
+    change("enum in lower case", cluster={"type": "static", "lb_policy": "round_robin"}),
+    change("enum with a dash", cluster={"lb_policy": "round-robin"}),
+    change("enum as a number", cluster={"type": 0}),
+    change("boolean as a text", manager={"merge_slashes": "True"}, listener={"bind_to_port": "true"}),
+    change("one value for a list", host={"domains": "*"}),
+    change("duration as an object", cluster={"connect_timeout": {"seconds": 1}}),
+    change("duration in milliseconds", cluster={"connect_timeout": "250ms"}),
+    change("duration as a number", cluster={"connect_timeout": 1}),
+    change("wrapped number as an object", listener={"per_connection_buffer_limit_bytes": {"value": 9}}),
+    change("number as a text", endpoint={"load_balancing_weight": "5"}),
+    change("number with a fraction", endpoint={"load_balancing_weight": 5.5}),
+    change("negative weight", endpoint={"load_balancing_weight": -5}),
+    change("camel case", cluster={"connectTimeout": "1s"} | {"connect_timeout": None}),
+    change("text as a number", listener={"stat_prefix": 5}),
+]
+BOOTSTRAPS = [
+    change(
+        "admin log",
+        bootstrap=admin(access_log=[packed("access_loggers.file.v3.FileAccessLog", path="/dev/null")]),
+    ),
+    change("admin log path", bootstrap=admin(access_log_path="/dev/null")),
+    change("runtime", bootstrap=layers(overload={"global_downstream_max_connections": 5})),
+    change("flat runtime", bootstrap=layers(**{"envoy.reloadable_features.some": True})),
+    change("tags", bootstrap={"stats_config": {"stats_tags": [{"tag_name": "a", "fixed_value": "b"}]}}),
+    change("no stats", bootstrap={"stats_config": {"stats_matcher": {"reject_all": True}}}),
+    change("watchdogs", bootstrap={"watchdogs": {"worker_watchdog": {"miss_timeout": "1s"}}}),
+    change("own cluster", bootstrap={"cluster_manager": {"local_cluster_name": "up"}}),
+    change("names over TCP", bootstrap={"use_tcp_for_dns_lookups": True}),
+    change("no such field", bootstrap={"static_resource": {}}),
+]
+MISTAKES = [
+    change("typing error", cluster={"conect_timeout": "1s"}),
+    change("no such enum", cluster={"lb_policy": "FASTEST"}),
+    change("no such cluster", action={"cluster": "down"}),
+    change("no such cluster, but allowed", action={"cluster": "down"}, table={"validate_clusters": False}),
+    change("no name", cluster={"name": ""}),
+    change("no stat prefix", manager={"stat_prefix": ""}),
+    change("no domain", host={"domains": []}),
+    change("no action", entry={"route": None}),
+    change("no match", entry={"match": None}),
+    change("regular expression", match={"prefix": None, "safe_regex": {"regex": "("}}),
+    change("no such type", chain={"filters": [{"name": "x", "typed_config": {"@type": TYPE + "no.Such"}}]}),
+    change("a filter of another kind", chain={"filters": [{"name": "x", "typed_config": {"@type": FAULT}}]}),
+    change("no such command", entry={"request_headers_to_add": [{"header": {"key": "a", "value": "%NO%"}}]}),
+    change("a pseudo header", entry={"request_headers_to_add": [{"header": {"key": ":a", "value": "b"}}]}),
+    change(
+        "no such file", entry={"route": None, "direct_response": {"status": 200, "body": {"filename": "/no"}}}
+    ),
+    change("a name for an address", listener={"address": address(0, "nowhere")}),
+    change("a port too large", endpoint={"endpoint": {"address": address(70000)}}),
+    change("no health timeout", cluster={"health_checks": [{"interval": "1s", "tcp_health_check": {}}]}),
+    change("no health check", cluster={"health_checks": [HEALTH]}),
+    change("status too low", entry={"route": None, "direct_response": {"status": 99}}),
+    change("a name in STATIC", endpoint={"endpoint": {"address": address(80, "example.com")}}),
+    change("two clusters of a name", resources={"clusters": [cluster("up", 9), cluster("up", 9)]}),
+    change("two of a choice", action={"cluster_header": "x"}),
+    change("a negative timeout", action={"timeout": "-1s"}),
+    change("heads too large", manager={"max_request_headers_kb": 9000}),
+    change("no routes", manager={"route_config": None}),
+    change("TCP without a cluster", chain={"filters": [packed("filters.network.tcp_proxy.v3.TcpProxy")]}),
+]
+CHANGES = [*SPELLINGS, *BOOTSTRAPS, *MISTAKES]
