@@ -11,9 +11,9 @@ mod streams;
 
 use std::rc::Rc;
 
-use meshloom_model::http2::Http2Options;
 use meshloom_wire::http2::{Config, Connection, Role};
 
+use crate::codec::http2_config;
 use crate::listener::HttpChain;
 use crate::reactor::Millis;
 use streams::Streams;
@@ -75,7 +75,11 @@ impl Http2 {
     /// Begins a connection: our preface is written to `out`.
     fn new(chain: Rc<HttpChain>, now: Millis, first_ping: Ping, out: &mut Vec<u8>) -> Self {
         let manager = &chain.manager;
-        let config = config(&manager.http2, manager.limits);
+        let (options, limits) = (&manager.http2, manager.limits);
+        let config = Config {
+            max_concurrent_streams: options.max_concurrent_streams,
+            ..http2_config(options, limits.max_request_headers_bytes, limits.max_request_headers)
+        };
         let drain_at = manager.timeouts.max_connection_duration.map_or(Millis::NEVER, |life| now.after(life));
         Self {
             codec: Connection::new(Role::Server, config, out),
@@ -106,25 +110,5 @@ impl Http2 {
     /// The connection is over once nothing is left to be sent.
     fn is_over(&self) -> bool {
         self.drain == Drain::Closing && self.streams.is_empty()
-    }
-}
-
-/// The limits of a connection with a client.
-fn config(options: &Http2Options, limits: meshloom_model::hcm::HttpLimits) -> Config {
-    let guards = options.guards;
-    Config {
-        head_bytes: limits.max_request_headers_bytes,
-        fields: u16::try_from(limits.max_request_headers).unwrap_or(u16::MAX),
-        hpack_table_size: options.hpack_table_size,
-        max_concurrent_streams: options.max_concurrent_streams,
-        initial_stream_window_size: options.stream_window,
-        initial_connection_window_size: options.connection_window,
-        allow_connect: options.allow_connect,
-        max_outbound_frames: guards.max_outbound_frames,
-        max_outbound_control_frames: guards.max_outbound_control_frames,
-        max_consecutive_inbound_frames_with_empty_payload: guards.max_empty_frames,
-        max_inbound_priority_frames_per_stream: guards.max_priority_frames_per_stream,
-        max_inbound_window_update_frames_per_data_frame_sent: guards.max_window_updates_per_data_frame,
-        ..Config::default()
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use meshloom_wire::http2::{Counters, ErrorCode};
 
 use super::Http2;
+use crate::codec::http2_config;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::{Failure, StreamReset};
@@ -27,11 +28,10 @@ impl Engine {
         }
         stats.cx_http2_total.inc();
         self.aim(token);
-        let fields = u16::try_from(spec.max_response_headers).unwrap_or(u16::MAX);
-        let head = (spec.max_response_headers_bytes, fields);
+        let config = http2_config(&spec.http2, spec.max_response_headers_bytes, spec.max_response_headers);
         let now = self.now();
         let at_first = upstream.host.allows_streams.get();
-        let mut http2 = Http2::start(&spec.http2, head, at_first, now, &mut self.up_out.bytes);
+        let mut http2 = Http2::start(config, &spec.http2, at_first, now, &mut self.up_out.bytes);
         http2.held = std::mem::take(&mut upstream.http.held);
         let interval = http2.pings.spec.and_then(|spec| spec.interval);
         http2.pings.next =

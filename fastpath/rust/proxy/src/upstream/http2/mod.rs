@@ -73,27 +73,12 @@ struct Pings {
 impl Http2 {
     /// Begins a connection: the preface goes to `out`.
     pub(super) fn start(
+        config: Config,
         options: &Http2Options,
-        head: (u32, u16),
         at_first: u32,
         now: Millis,
         out: &mut Vec<u8>,
     ) -> Self {
-        let guards = options.guards;
-        let config = Config {
-            head_bytes: head.0,
-            fields: head.1,
-            hpack_table_size: options.hpack_table_size,
-            initial_stream_window_size: options.stream_window,
-            initial_connection_window_size: options.connection_window,
-            allow_connect: options.allow_connect,
-            max_outbound_frames: guards.max_outbound_frames,
-            max_outbound_control_frames: guards.max_outbound_control_frames,
-            max_consecutive_inbound_frames_with_empty_payload: guards.max_empty_frames,
-            max_inbound_priority_frames_per_stream: guards.max_priority_frames_per_stream,
-            max_inbound_window_update_frames_per_data_frame_sent: guards.max_window_updates_per_data_frame,
-            ..Config::default()
-        };
         Self {
             codec: Connection::new(Role::Client, config, out),
             streams: HashMap::default(),
