@@ -38,12 +38,8 @@ impl Engine {
         let Some(chain) = down.chain.clone() else { return Fate::Close(CloseReason::Internal) };
         let ChainKind::Http(chain) = &chain.kind else { return Fate::Close(CloseReason::Internal) };
         if down.io.readable() {
-            let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-            let read = down.io.read(&mut buffers);
-            if let Read::Data(n) = read {
-                down.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
-            }
-            self.buffers = Some(buffers);
+            let Some(buffers) = &mut self.buffers else { return Fate::Close(CloseReason::Internal) };
+            let read = down.io.read_behind(&mut down.held, buffers);
             if let Read::End | Read::Failed(_) = read {
                 return Fate::Close(CloseReason::Remote);
             }

@@ -34,13 +34,8 @@ impl Engine {
 
     /// Goes on with the handshake.
     pub(crate) fn handshake(&mut self, token: Token, down: &mut Downstream) -> Fate {
-        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-        let read = down.io.read(&mut buffers);
-        if let Read::Data(n) = read {
-            down.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
-        }
-        self.buffers = Some(buffers);
-        match read {
+        let Some(buffers) = &mut self.buffers else { return Fate::Close(CloseReason::Internal) };
+        match down.io.read_behind(&mut down.held, buffers) {
             Read::Data(_) | Read::Blocked => {}
             Read::End => {
                 handshake_failed(down, None);

@@ -364,20 +364,15 @@ impl Engine {
 
     /// Throws away what comes after our end, so that the kernel does not answer it with a reset.
     pub(crate) fn linger(&mut self, down: &mut Downstream) -> Fate {
-        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-        let mut fate = Fate::Keep;
+        let Some(buffers) = &mut self.buffers else { return Fate::Close(CloseReason::Internal) };
         for _ in 0..READS_PER_TURN {
-            match down.io.read(&mut buffers) {
+            match down.io.read(buffers) {
                 Read::Data(_) => {}
                 Read::Blocked => break,
-                Read::End | Read::Failed(_) => {
-                    fate = Fate::Close(CloseReason::Local);
-                    break;
-                }
+                Read::End | Read::Failed(_) => return Fate::Close(CloseReason::Local),
             }
         }
-        self.buffers = Some(buffers);
-        fate
+        Fate::Keep
     }
 }
 

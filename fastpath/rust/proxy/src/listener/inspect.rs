@@ -62,13 +62,8 @@ impl Engine {
                 Step::More(_) if !down.io.readable() => return Fate::Keep,
                 Step::More(_) => {}
             }
-            let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
-            let read = down.io.read(&mut buffers);
-            if let Read::Data(n) = read {
-                down.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
-            }
-            self.buffers = Some(buffers);
-            match read {
+            let Some(buffers) = &mut self.buffers else { return Fate::Close(CloseReason::Internal) };
+            match down.io.read_behind(&mut down.held, buffers) {
                 Read::Data(_) => {}
                 Read::Blocked => return Fate::Keep,
                 Read::End | Read::Failed(_) => {

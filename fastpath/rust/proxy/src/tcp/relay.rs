@@ -4,10 +4,10 @@ use meshloom_balance::Outcome;
 use meshloom_model::ResponseFlag;
 
 use super::{Ending, TcpSession};
-use crate::downstream::{CloseReason, Downstream, DownstreamState, Fate};
+use crate::downstream::{CloseReason, ConnectionInfo, Downstream, DownstreamState, Fate};
 use crate::engine::{Engine, READS_PER_TURN};
 use crate::reactor::{Millis, Token};
-use crate::transport::{Buffers, Read, Transport};
+use crate::transport::{Buffers, Read, Transport, TransportError};
 use crate::upstream::{Upstream, UpstreamFate};
 
 /// Why moving bytes in one direction stopped.
@@ -47,8 +47,20 @@ fn relay(
     Moved::More
 }
 
-/// Passes the end of a direction on, once everything before it is sent.
-fn pass_end(ending: &mut Ending, to: &mut Transport) {
+/// Sends what had arrived before there was another side to send it to.
+fn send_early(early: &mut Vec<u8>, to: &mut Transport, count: &mut u64) -> Result<(), TransportError> {
+    if early.is_empty() {
+        return Ok(());
+    }
+    *count += early.len() as u64;
+    to.send(&[&std::mem::take(early)])
+}
+
+/// Takes note of the end of a direction, and passes it on once everything before it is sent.
+fn pass_end(ending: &mut Ending, moved: Moved, to: &mut Transport) {
+    if moved == Moved::Ended && *ending == Ending::Open {
+        *ending = Ending::Seen;
+    }
     if *ending == Ending::Seen && to.unsent() == 0 {
         to.shutdown_write();
         *ending = Ending::Passed;
@@ -93,63 +105,52 @@ impl Engine {
 
     /// Moves what there is, both ways.
     fn tcp_relay(&mut self, down: &mut Downstream, upstream: &mut Upstream, connection: Token) -> Fate {
-        let limit = self.buffer_limit(down);
-        let now = self.now();
-        let Some(mut buffers) = self.buffers.take() else { return Fate::Close(CloseReason::Internal) };
+        let (limit, now) = (self.buffer_limit(down), self.now());
         let Downstream { io, state, held, broken, info, .. } = down;
         let DownstreamState::Tcp(session) = state else { return Fate::Close(CloseReason::Internal) };
         if !session.opened_counted {
-            session.opened_counted = true;
-            session.upstream_local = Some(upstream.local);
-            if let Some(cluster) = self.clusters.get_mut(upstream.host.cluster) {
-                let at = self.clock.instant();
-                cluster.observe(&upstream.host, Outcome::Connected, at, &mut self.rng);
-            }
-            session.upstream_id = Some(upstream.id);
-            self.count_istio_tcp(session, info);
-            if session.chain.proxy.log_on_connected {
-                self.log_tcp(session, info);
-            }
+            self.tcp_opened(session, info, upstream);
         }
-        let mut sent_ok = true;
-        for (early, to, count) in [
-            (held, &mut upstream.io, &mut session.received),
-            (&mut upstream.http.held, io, &mut session.sent),
-        ] {
-            if !early.is_empty() {
-                *count += early.len() as u64;
-                sent_ok &= to.send(&[early]).is_ok();
-                *early = Vec::new();
-            }
-        }
+        let Some(buffers) = &mut self.buffers else { return Fate::Close(CloseReason::Internal) };
+        let up = send_early(held, &mut upstream.io, &mut session.received);
+        let back = send_early(&mut upstream.http.held, io, &mut session.sent);
+        let early_sent = up.is_ok() && back.is_ok();
+
         let before = session.received + session.sent;
-        let up = relay(io, &mut upstream.io, &mut buffers, limit, &mut session.received);
-        let back = relay(&mut upstream.io, io, &mut buffers, limit, &mut session.sent);
-        self.buffers = Some(buffers);
-        if up == Moved::Ended && session.client_ended == Ending::Open {
-            session.client_ended = Ending::Seen;
-        }
-        if back == Moved::Ended && session.upstream_ended == Ending::Open {
-            session.upstream_ended = Ending::Seen;
-        }
+        let up = relay(io, &mut upstream.io, buffers, limit, &mut session.received);
+        let back = relay(&mut upstream.io, io, buffers, limit, &mut session.sent);
         session.set_paused(upstream.io.unsent() > limit);
-        pass_end(&mut session.client_ended, &mut upstream.io);
-        pass_end(&mut session.upstream_ended, io);
+        pass_end(&mut session.client_ended, up, &mut upstream.io);
+        pass_end(&mut session.upstream_ended, back, io);
+
         if before != session.received + session.sent || session.times.idle == Millis::NEVER {
             session.moved(now);
             down.deadline = session.times.next();
         }
+        let over = session.client_ended == Ending::Passed && session.upstream_ended == Ending::Passed;
+        let lost = !early_sent || up == Moved::Broken || back == Moved::Broken || *broken;
         if up == Moved::More || back == Moved::More {
             self.run_soon(connection);
         }
-        let over = session.client_ended == Ending::Passed && session.upstream_ended == Ending::Passed;
-        if over {
-            return Fate::Close(CloseReason::Local);
+        match (over, lost) {
+            (true, _) => Fate::Close(CloseReason::Local),
+            (false, true) => Fate::Close(CloseReason::Remote),
+            (false, false) => Fate::Keep,
         }
-        if !sent_ok || up == Moved::Broken || back == Moved::Broken || *broken {
-            return Fate::Close(CloseReason::Remote);
+    }
+
+    /// Both sides are connected: takes note of it, once.
+    fn tcp_opened(&mut self, session: &mut TcpSession, info: &ConnectionInfo, upstream: &Upstream) {
+        session.opened_counted = true;
+        session.upstream_local = Some(upstream.local);
+        session.upstream_id = Some(upstream.id);
+        if let Some(cluster) = self.clusters.get_mut(upstream.host.cluster) {
+            cluster.observe(&upstream.host, Outcome::Connected, self.clock.instant(), &mut self.rng);
         }
-        Fate::Keep
+        self.count_istio_tcp(session, info);
+        if session.chain.proxy.log_on_connected {
+            self.log_tcp(session, info);
+        }
     }
 
     /// A deadline has come: of the connection's life, of its idleness, or of a report.

@@ -124,6 +124,15 @@ impl Transport {
         }
     }
 
+    /// Reads once, and puts what has come behind what is held already.
+    pub(crate) fn read_behind(&mut self, held: &mut Vec<u8>, buffers: &mut Buffers) -> Read {
+        let read = self.read(buffers);
+        if let Read::Data(n) = read {
+            held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
+        }
+        read
+    }
+
     fn read_plain(&mut self, into: &mut [u8]) -> Read {
         let room = into.len();
         match rustix::net::recv(&self.fd, into, rustix::net::RecvFlags::empty()) {

@@ -128,13 +128,8 @@ impl Engine {
     }
 
     pub(super) fn upstream_handshake(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
-        let Some(mut buffers) = self.buffers.take() else { return UpstreamFate::Close };
-        let read = upstream.io.read(&mut buffers);
-        if let Read::Data(n) = read {
-            upstream.http.held.extend_from_slice(buffers.input.get(..n).unwrap_or_default());
-        }
-        self.buffers = Some(buffers);
-        let failure = match read {
+        let Some(buffers) = &mut self.buffers else { return UpstreamFate::Close };
+        let failure = match upstream.io.read_behind(&mut upstream.http.held, buffers) {
             Read::Data(_) | Read::Blocked => None,
             Read::End => Some("TLS: the peer closed during the handshake".to_owned()),
             Read::Failed(error) => Some(error.to_string()),

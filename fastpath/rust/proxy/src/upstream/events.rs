@@ -92,10 +92,8 @@ impl Engine {
         if !upstream.io.readable() {
             return UpstreamFate::Keep;
         }
-        let Some(mut buffers) = self.buffers.take() else { return UpstreamFate::Close };
-        let read = upstream.io.read(&mut buffers);
-        self.buffers = Some(buffers);
-        match read {
+        let Some(buffers) = &mut self.buffers else { return UpstreamFate::Close };
+        match upstream.io.read(buffers) {
             // With TLS: session tickets and the like.
             Read::Blocked => UpstreamFate::Keep,
             Read::Data(_) | Read::End | Read::Failed(_) => UpstreamFate::Close,
