@@ -157,7 +157,7 @@ def _flags(view: View, cluster: Any, endpoint: Any, place: str, health: str) -> 
     checked = bool(cluster.health_checks) and not endpoint.health_check_config.disable_active_health_check
     verdict = fleet.verdicts.get(cluster.name, {}).get(place, "unchecked") if checked else "passed"
     flags = {
-        "failed_active_hc": verdict in ("failed", "timed_out", "unchecked"),
+        "failed_active_hc": verdict in ("failed", "timed_out", "left", "unchecked"),
         "failed_outlier_check": fleet.is_ejected(cluster.name, place),
         "failed_eds_health": health in ("UNHEALTHY", "TIMEOUT"),
         "degraded_active_hc": verdict == "degraded",
@@ -165,6 +165,7 @@ def _flags(view: View, cluster: Any, endpoint: Any, place: str, health: str) -> 
         "pending_active_hc": verdict == "unchecked"
         and cluster.common_lb_config.ignore_new_hosts_until_first_hc,
         "active_hc_timeout": verdict == "timed_out",
+        "excluded_via_immediate_hc_fail": verdict == "left",
         "eds_status_draining": health == "DRAINING",
     }
     return (flag for flag, is_set in flags.items() if is_set)
@@ -222,5 +223,6 @@ _STATUS_FIELDS = {
     "degraded_active_hc": "failed_active_degraded_check",
     "pending_active_hc": "pending_active_hc",
     "active_hc_timeout": "active_hc_timeout",
+    "excluded_via_immediate_hc_fail": "excluded_via_immediate_hc_fail",
 }
 """Fields of envoy.admin.v3.HostHealthStatus that are flags."""

@@ -41,6 +41,8 @@ class Health:
                 self._used.add(header["cluster"])
             case "ejected":
                 self._hear_ejected(slot, header)
+            case "unwell":
+                pass  # The checker decides what follows from it.
             case _:
                 return False
         return True
@@ -99,7 +101,7 @@ def concerns(slot: int, sender: int, message: Message) -> bool:
     match message.kind:
         case "health":
             return slot != sender
-        case "used" | "ejected":
+        case "used" | "ejected" | "unwell":
             return slot == CHECKER != sender
         case _:
             return False

@@ -75,7 +75,9 @@ def started(kind: Kind, bootstrap: Mapping[str, Any], folder: Path, *flags: str)
     (folder / "bootstrap.json").write_text(json.dumps({"admin": admin, **bootstrap}))
     address_file = folder / "admin-address"
     argv = [*command(kind), "-c", str(folder / "bootstrap.json"), "--admin-address-path", str(address_file)]
-    argv += ["--concurrency", "1", "--disable-hot-restart", "-l", "warning", "--drain-time-s", "1", *flags]
+    argv += ["--disable-hot-restart", "-l", "warning", "--drain-time-s", "1", *flags]
+    if "--concurrency" not in flags:
+        argv += ["--concurrency", "1"]
     with (folder / "stderr").open("wb") as stderr:
         process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=stderr)
     try:

@@ -131,7 +131,7 @@ impl Balancer {
             if view.verdict == verdict {
                 continue;
             }
-            if matches!(view.verdict, Verdict::Failed | Verdict::Pending) {
+            if matches!(view.verdict, Verdict::Failed | Verdict::Pending | Verdict::Left) {
                 view.since = Some(now);
             }
             view.verdict = verdict;

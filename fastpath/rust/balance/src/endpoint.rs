@@ -42,6 +42,8 @@ pub enum Verdict {
     Failed,
     /// Not checked yet, and not to count among the endpoints until it is.
     Pending,
+    /// Failed, and not to count among the endpoints until it passes.
+    Left,
 }
 
 /// One endpoint, without what the balancer need not know.
@@ -79,7 +81,7 @@ impl EndpointView {
     /// Control plane, health checks and outlier detection taken together: the worst of them holds.
     #[must_use]
     pub fn standing(&self) -> Health {
-        let failed = matches!(self.verdict, Verdict::Failed | Verdict::Pending);
+        let failed = matches!(self.verdict, Verdict::Failed | Verdict::Pending | Verdict::Left);
         if self.ejected || failed || self.health == Health::Unhealthy {
             Health::Unhealthy
         } else if self.verdict == Verdict::Degraded {
@@ -92,7 +94,7 @@ impl EndpointView {
     /// Whether it counts among the endpoints of its priority at all.
     #[must_use]
     pub fn counts(&self) -> bool {
-        self.verdict != Verdict::Pending
+        !matches!(self.verdict, Verdict::Pending | Verdict::Left)
     }
 }
 

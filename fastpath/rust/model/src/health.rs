@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::headers::AppendAction;
 use crate::matcher::{HeaderName, StringMatcher};
 
 /// How the endpoints of a cluster are checked.
@@ -93,7 +94,7 @@ pub struct HttpProbe {
     pub send: Box<[u8]>,
     /// Bytes that the answer's body must have, in this order.
     pub receive: Box<[Box<[u8]>]>,
-    /// How much of the body is looked at (1024 unless set).
+    /// How much of the body is looked at (1024 unless set; 0 is all of it).
     pub response_buffer: usize,
     /// Statuses of success (200 unless set).
     pub expected: Box<[Range<u16>]>,
@@ -112,8 +113,8 @@ pub struct ProbeHeader {
     pub name: HeaderName,
     /// Its value.
     pub value: Box<[u8]>,
-    /// Takes the place of lines of the same name.
-    pub replaces: bool,
+    /// What becomes of lines of the same name.
+    pub action: AppendAction,
 }
 
 /// Bytes to send, and bytes to wait for.

@@ -219,6 +219,7 @@ impl Worker {
         while let Some(next) = self.engine.reports.front() {
             let report = match next {
                 HealthReport::Verdicts { cluster, verdicts } => Report::Health { slot, cluster, verdicts },
+                HealthReport::Unwell { cluster, address } => Report::Unwell { slot, cluster, address },
                 HealthReport::Used { cluster } => Report::Used { slot, cluster },
                 HealthReport::Ejected { cluster, address, ejected } => {
                     Report::Ejected { slot, cluster, address, ejected: *ejected }
@@ -277,6 +278,7 @@ impl Worker {
             Command::LogLevel { level } => diag::set_level(&level),
             Command::ReopenLogs => self.engine.logs.reopen(),
             Command::Health { cluster, verdicts } => self.engine.hear_verdicts(&cluster, &verdicts),
+            Command::Unwell { cluster, address } => self.engine.hear_unwell(&cluster, &address),
             Command::Used { cluster } => self.engine.hear_used(&cluster),
             Command::Ejected { cluster, address, ejected: true } => {
                 self.engine.hear_ejected(&cluster, &address);
@@ -398,6 +400,7 @@ impl Engine {
             now: self.clock.instant(),
             millis: self.clock.millis(),
             shared: self.shared_limits,
+            counts_members: self.slot == 0,
         };
         let gone = self.clusters.update(snapshot, &mut contexts, &mut cx);
         self.close_hosts(&gone);

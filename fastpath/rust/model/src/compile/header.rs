@@ -81,7 +81,7 @@ fn set(value: &core::HeaderValueOption, at: &At<'_>) -> Result<HeaderSet, Invali
     })
 }
 
-fn action(append: Option<bool>, action: i32, at: &At<'_>) -> Result<AppendAction, Invalid> {
+pub(super) fn action(append: Option<bool>, action: i32, at: &At<'_>) -> Result<AppendAction, Invalid> {
     use core::header_value_option::HeaderAppendAction as Action;
     match (append, Action::try_from(action)) {
         (Some(true), Ok(Action::AppendIfExistsOrAdd)) => Ok(AppendAction::Append),
@@ -121,7 +121,7 @@ fn settable(name: &str, at: &At<'_>) -> Result<HeaderName, Invalid> {
 }
 
 /// Pseudo-headers and Host are not headers that a route may change; they have fields of their own.
-fn changeable(name: &str, at: &At<'_>) -> Result<HeaderName, Invalid> {
+pub(super) fn changeable(name: &str, at: &At<'_>) -> Result<HeaderName, Invalid> {
     let name = header_name(name, at)?;
     match name.is_pseudo() || name.as_str() == "host" {
         true => Err(at.refuse(

@@ -12,6 +12,7 @@ use meshloom_xds::envoy::r#type::v3 as kinds;
 
 use super::context::Context;
 use super::endpoint::labels;
+use super::header;
 use super::matching;
 use super::parts::{address, choice, duration, positive, text};
 use super::path::{At, Invalid};
@@ -19,7 +20,6 @@ use crate::address::Address;
 use crate::health::{
     EndpointCheck, EventLog, GrpcProbe, HealthCheck, HttpProbe, Pauses, Probe, ProbeHeader, TcpProbe,
 };
-use crate::matcher::HeaderName;
 
 const DEFAULT_NO_TRAFFIC: Duration = Duration::from_secs(60);
 const DEFAULT_RESPONSE_BUFFER: u64 = 1024;
@@ -172,13 +172,14 @@ fn http(
         method: method.into(),
         add: headers(&request_headers_to_add, &at.field("request_headers_to_add"))?,
         remove: removed
-            .map(|(nth, name)| matching::header_name(name, &at_remove.item(nth)))
+            .map(|(nth, name)| header::changeable(name, &at_remove.item(nth)))
             .collect::<Result<_, _>>()?,
         send,
         receive: payloads(&receive, &at.field("receive"))?,
-        response_buffer: usize::try_from(
-            response_buffer_size.unwrap_or(DEFAULT_RESPONSE_BUFFER).min(MAX_RESPONSE_BUFFER),
-        )
+        response_buffer: usize::try_from(match response_buffer_size.unwrap_or(DEFAULT_RESPONSE_BUFFER) {
+            0 => MAX_RESPONSE_BUFFER,
+            size => size.min(MAX_RESPONSE_BUFFER),
+        })
         .unwrap_or_default(),
         expected,
         retriable: statuses(&retriable_statuses, &at.field("retriable_statuses"))?,
@@ -254,12 +255,12 @@ fn bytes_of_hex(text: &str) -> Option<Box<[u8]>> {
 }
 
 fn headers(values: &[core::HeaderValueOption], at: &At<'_>) -> Result<Box<[ProbeHeader]>, Invalid> {
-    values.iter().enumerate().map(|(nth, value)| header(value, &at.item(nth))).collect()
+    values.iter().enumerate().map(|(nth, value)| probe_header(value, &at.item(nth))).collect()
 }
 
-fn header(value: &core::HeaderValueOption, at: &At<'_>) -> Result<ProbeHeader, Invalid> {
-    use core::header_value_option::HeaderAppendAction as Action;
+fn probe_header(value: &core::HeaderValueOption, at: &At<'_>) -> Result<ProbeHeader, Invalid> {
     let core::HeaderValueOption { header, append, append_action, keep_empty_value: _ } = value;
+    let action = header::action(*append, *append_action, at)?;
     let at = at.field("header");
     let core::HeaderValue { key, value, raw_value } = at.required(header.as_ref())?;
     let value = if raw_value.is_empty() { value.as_bytes() } else { raw_value };
@@ -269,17 +270,7 @@ fn header(value: &core::HeaderValueOption, at: &At<'_>) -> Result<ProbeHeader, I
     if value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
         return Err(at.field("value").refuse("a header cannot have control characters"));
     }
-    let action: Action = choice(*append_action, &at)?;
-    let name: HeaderName = matching::header_name(key, &at.field("key"))?;
-    if name.is_pseudo() {
-        return Err(at.field("key").refuse("give the fields for host, path and method"));
-    }
-    Ok(ProbeHeader {
-        name,
-        value: value.into(),
-        replaces: *append == Some(false)
-            || matches!(action, Action::OverwriteIfExists | Action::OverwriteIfExistsOrAdd),
-    })
+    Ok(ProbeHeader { name: header::changeable(key, &at.field("key"))?, value: value.into(), action })
 }
 
 /// What an endpoint says of its checks; `serves_at` is where it serves.

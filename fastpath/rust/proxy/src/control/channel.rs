@@ -49,6 +49,11 @@ pub(crate) enum Command {
         cluster: String,
         verdicts: Verdicts,
     },
+    /// An endpoint has told another worker that it fails.
+    Unwell {
+        cluster: String,
+        address: String,
+    },
     /// A cluster carries traffic.
     Used {
         cluster: String,
@@ -70,6 +75,7 @@ pub(crate) enum Report<'a> {
     Rejected { slot: u32, version: u64, path: &'a str, reason: &'a str },
     Drained { slot: u32 },
     Health { slot: u32, cluster: &'a str, verdicts: &'a Verdicts },
+    Unwell { slot: u32, cluster: &'a str, address: &'a str },
     Used { slot: u32, cluster: &'a str },
     Ejected { slot: u32, cluster: &'a str, address: &'a str, ejected: bool },
 }

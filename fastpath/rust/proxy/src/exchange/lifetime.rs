@@ -51,9 +51,13 @@ impl Exchange {
 
     /// Tells the upstream how long the call may take.
     pub(super) fn tell_grpc_timeout(&mut self, limit: Duration) {
-        let ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.request.fields.set(H::GrpcTimeout, to_header(ms).as_bytes());
+        self.request.fields.set(H::GrpcTimeout, grpc_timeout(limit).as_bytes());
     }
+}
+
+/// A time as `grpc-timeout` says it.
+pub(crate) fn grpc_timeout(limit: Duration) -> String {
+    to_header(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// At most eight digits and a unit, in whole milliseconds (gRPC over HTTP/2, "Timeout").

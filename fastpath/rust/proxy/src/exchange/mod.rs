@@ -30,6 +30,7 @@ use meshloom_model::{ResponseFlag, ResponseFlags, Snapshot};
 
 pub(crate) use edge::{Client, EdgeRules, Origin};
 pub(crate) use finish::Gone;
+pub(crate) use lifetime::grpc_timeout;
 pub(crate) use tunnel::Tunnel;
 
 use crate::downstream::ConnectionInfo;

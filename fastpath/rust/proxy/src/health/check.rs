@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use meshloom_balance::{CheckPauses, CheckRecord, CheckRules, Finding};
+use meshloom_balance::{CheckPauses, CheckRecord, CheckRules, Finding, Verdict};
 use meshloom_model::Address;
 use meshloom_model::health::{HealthCheck, Probe};
 
@@ -18,6 +18,8 @@ pub(crate) struct Check {
     pub(crate) host: Rc<Host>,
     pub(crate) spec: Arc<HealthCheck>,
     pub(super) record: CheckRecord,
+    /// It has failed and asked not to count meanwhile.
+    pub(super) left: bool,
     pub(super) stage: Stage,
     pub(super) link: Option<Link>,
     /// The next check, or the end of the present one.
@@ -46,15 +48,22 @@ pub(super) enum Stage {
 pub(super) enum End {
     Answer(Answer),
     TimedOut,
+    /// None was made: an answer to somebody's request says that the endpoint fails.
+    Told,
 }
 
 impl End {
     pub(super) fn finding(self) -> Finding {
         match self {
             Self::Answer(Answer::Good { degraded }) => Finding::Passed { degraded },
-            Self::Answer(Answer::Wrong) => Finding::Refused,
+            Self::Answer(Answer::Wrong { .. } | Answer::Stranger) | Self::Told => Finding::Refused,
             Self::Answer(Answer::Doubtful | Answer::Broken) | Self::TimedOut => Finding::Failed,
         }
+    }
+
+    /// The endpoint asks not to count among the others until it passes again.
+    pub(super) fn leaves(self) -> bool {
+        matches!(self, Self::Answer(Answer::Wrong { leaves: true }) | Self::Told)
     }
 
     /// It failed because nothing was heard.
@@ -67,6 +76,7 @@ impl Check {
     pub(super) fn new(host: &Rc<Host>, spec: &Arc<HealthCheck>, first: Millis) -> Self {
         Self {
             record: CheckRecord::new(host.verdict()),
+            left: host.verdict() == Some(Verdict::Left),
             host: Rc::clone(host),
             spec: Arc::clone(spec),
             stage: Stage::Waiting,

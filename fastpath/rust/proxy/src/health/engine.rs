@@ -168,7 +168,8 @@ impl Engine {
         let authority = check.authority(&name);
         let Some(link) = &mut check.link else { return };
         check.stage = Stage::Asking;
-        let asked = Asked { authority: &authority, tls: link.io.tls().is_some() };
+        let asked =
+            Asked { authority: &authority, timeout: check.spec.timeout, tls: link.io.tls().is_some() };
         let mut out = Vec::new();
         let answer = link.talk.ask(&check.spec, &asked, &mut out);
         if !out.is_empty() && link.io.send(&[&out]).is_err() {
@@ -215,21 +216,55 @@ impl Engine {
         if !reusable {
             check.link = None;
         }
+        let change = self.note_finding(check, end);
+        let used = self.clusters.get(check.host.cluster).is_some_and(|cluster| cluster.used);
+        let passed = matches!(end.finding(), meshloom_balance::Finding::Passed { .. });
+        let pause = check.pauses().after(passed, change, used, &mut self.rng);
+        check.deadline = self.now().after(pause);
+    }
+
+    /// Counts, tells and logs what was found.
+    fn note_finding(&mut self, check: &mut Check, end: End) -> Change {
         self.count_check(check, end);
         let (first, before) = (check.record.is_first(), check.record.verdict());
         let change = check.record.note(end.finding(), check.rules());
-        let known = Known::new(check.record.verdict(), end == End::TimedOut);
+        let verdict = check.record.verdict();
+        let left = verdict == Verdict::Failed && (check.left || end.leaves());
+        let leaves = left && !std::mem::replace(&mut check.left, left);
+        let known = Known::new(if left { Verdict::Left } else { verdict }, end == End::TimedOut);
         let id = check.host.cluster;
         self.accept_verdict(id, &check.host, known);
-        if change == Change::Verdict || check.host.ejected_elsewhere.take() {
+        if change == Change::Verdict || leaves || check.host.ejected_elsewhere.take() {
             self.tell_verdict(id, &check.host, known);
         }
         let name = self.cluster_name(id);
         self.log_check(check, &name, &Findings { end, change, first, before });
-        let used = self.clusters.get(id).is_some_and(|cluster| cluster.used);
-        let passed = matches!(end.finding(), meshloom_balance::Finding::Passed { .. });
-        let pause = check.pauses().after(passed, change, used, &mut self.rng);
-        check.deadline = self.now().after(pause);
+        change
+    }
+
+    /// An endpoint has said, in an answer to a request, that it is to be taken out at once.
+    pub(crate) fn endpoint_unwell(&mut self, host: &Host) {
+        let cluster = self.cluster_name(host.cluster);
+        let address = host.place().text.to_string();
+        match (host.check.get(), self.is_checker()) {
+            (Some(token), true) => self.note_unwell(token),
+            (_, true) => {}
+            (_, false) => self.reports.push_back(HealthReport::Unwell { cluster, address }),
+        }
+    }
+
+    /// Another worker was told so.
+    pub(crate) fn hear_unwell(&mut self, cluster: &str, address: &str) {
+        let host = self.host_of(cluster, address);
+        if let Some(token) = host.and_then(|host| host.check.get()) {
+            self.note_unwell(token);
+        }
+    }
+
+    fn note_unwell(&mut self, token: Token) {
+        let Some(mut check) = self.checks.take(token) else { return };
+        self.note_finding(&mut check, End::Told);
+        self.settle_check(token, check);
     }
 
     fn count_check(&self, check: &Check, end: End) {
@@ -241,9 +276,12 @@ impl Engine {
         if end.is_network() {
             stats.network_failure.inc();
         }
+        if end == End::Told {
+            stats.passive_failure.inc();
+        }
         let verifies = matches!(&check.spec.probe,
             meshloom_model::health::Probe::Http(probe) if probe.service.is_some());
-        if verifies && !end.is_network() {
+        if verifies && matches!(end, End::Answer(Answer::Good { .. } | Answer::Stranger)) {
             stats.verify_cluster.inc();
         }
     }
@@ -261,7 +299,8 @@ impl Engine {
         let Some(verdict) = known.verdict() else { return };
         let (now, is_checker) = (self.clock.instant(), self.is_checker());
         let Some(cluster) = self.clusters.get_mut(id) else { return };
-        let failed_now = verdict == Verdict::Failed && host.verdict() != Some(Verdict::Failed);
+        let failed = |verdict| matches!(verdict, Verdict::Failed | Verdict::Left);
+        let failed_now = failed(verdict) && !host.verdict().is_some_and(failed);
         host.known.set(Some(known));
         if host.removed.get() {
             return;
@@ -316,12 +355,14 @@ impl Engine {
 
     /// Another worker has ejected an endpoint: the next check that passes is told to it.
     pub(crate) fn hear_ejected(&mut self, cluster: &str, address: &str) {
-        let id = self.snapshot.clusters.index_of(cluster);
-        let hosts =
-            id.and_then(|id| self.clusters.get(id)).map(|cluster| cluster.hosts()).unwrap_or_default();
-        for host in hosts.iter().filter(|host| *host.place().text == *address) {
+        if let Some(host) = self.host_of(cluster, address) {
             host.ejected_elsewhere.set(true);
         }
+    }
+
+    fn host_of(&self, cluster: &str, address: &str) -> Option<Rc<Host>> {
+        let cluster = self.clusters.get(self.snapshot.clusters.index_of(cluster)?)?;
+        cluster.hosts().iter().find(|host| *host.place().text == *address).cloned()
     }
 }
 

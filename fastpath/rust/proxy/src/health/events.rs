@@ -44,7 +44,7 @@ fn events(check: &Check, findings: &Findings, failures: bool, successes: bool) -
     let after = check.record.verdict();
     let changed = findings.change == Change::Verdict;
     let first = findings.first;
-    let failed = matches!(findings.before, Verdict::Failed | Verdict::Pending);
+    let failed = findings.before == Verdict::Failed;
     let mut events = Vec::new();
     match findings.end {
         End::Answer(super::reply::Answer::Good { .. }) => {
@@ -62,6 +62,7 @@ fn events(check: &Check, findings: &Findings, failures: bool, successes: bool) -
         end => {
             let kind = match end {
                 End::TimedOut => "NETWORK_TIMEOUT",
+                End::Told => "PASSIVE",
                 _ if end.is_network() => "NETWORK",
                 _ => "ACTIVE",
             };

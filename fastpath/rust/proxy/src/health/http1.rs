@@ -29,7 +29,7 @@ impl Http1Talk {
         (self.reading, self.keep_alive, self.interim, self.body) = (None, false, 0, 0);
         let length = probe.send.len().to_string();
         let mut own = vec![("host", asked.authority.as_bytes()), ("user-agent", b"Envoy/HC".as_slice())];
-        if !probe.send.is_empty() {
+        if announces_length(probe) {
             own.push(("content-length", length.as_bytes()));
         }
         out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", probe.method, probe.path).as_bytes());
@@ -112,4 +112,9 @@ impl Http1Talk {
     pub(super) fn is_reusable(&self) -> bool {
         self.keep_alive && self.held.is_empty()
     }
+}
+
+/// Of methods that usually have a body an empty one is told, too (RFC 9110 8.6).
+fn announces_length(probe: &HttpProbe) -> bool {
+    !probe.send.is_empty() || !matches!(&*probe.method, "GET" | "HEAD" | "DELETE" | "TRACE")
 }

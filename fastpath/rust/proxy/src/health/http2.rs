@@ -5,6 +5,7 @@ use meshloom_wire::http2::{Config, Connection, Event, Head, Role, StreamId};
 
 use super::reply::{Answer, Reply};
 use super::talk::{Asked, header_lines};
+use crate::exchange::grpc_timeout;
 
 /// Bytes of a gRPC answer that are looked at: a HealthCheckResponse has seven.
 const GRPC_BODY: usize = 64;
@@ -17,6 +18,8 @@ pub(super) struct Http2Talk {
     held: Vec<u8>,
     stream: StreamId,
     reply: Option<Reply>,
+    /// What came was not HTTP/2.
+    broken: bool,
 }
 
 impl Http2Talk {
@@ -26,9 +29,14 @@ impl Http2Talk {
             self.connection.get_or_insert_with(|| Connection::new(Role::Client, Config::default(), out));
         let Some(stream) = connection.open() else { return Some(Answer::Broken) };
         self.stream = stream;
+        let length = match probe {
+            Probe::Http(probe) => probe.send.len().to_string(),
+            Probe::Grpc(_) | Probe::Tcp(_) => String::new(),
+        };
+        let timeout = grpc_timeout(asked.timeout);
         let (fields, body) = match probe {
-            Probe::Http(probe) => (http_fields(probe, asked), probe.send.to_vec()),
-            Probe::Grpc(probe) => (grpc_fields(probe, asked), grpc_request(&probe.service)),
+            Probe::Http(probe) => (http_fields(probe, asked, &length), probe.send.to_vec()),
+            Probe::Grpc(probe) => (grpc_fields(probe, asked, &timeout), grpc_request(&probe.service)),
             Probe::Tcp(_) => return Some(Answer::Broken),
         };
         let bare = body.is_empty();
@@ -41,18 +49,22 @@ impl Http2Talk {
 
     pub(super) fn hear(&mut self, probe: &Probe, data: &[u8], out: &mut Vec<u8>) -> Option<Answer> {
         self.held.extend_from_slice(data);
-        let mut at = 0;
-        let answer = loop {
+        let (mut at, mut answer) = (0, None);
+        loop {
             let connection = self.connection.as_mut()?;
             let event = match connection.next(&self.held, &mut at, &mut self.head, out) {
-                Ok(Event::NeedMore) => break None,
+                Ok(Event::NeedMore) => break,
                 Ok(event) => event,
-                Err(_) => break Some(Answer::Broken),
+                Err(_) => {
+                    self.broken = true;
+                    answer = answer.or(Some(Answer::Broken));
+                    break;
+                }
             };
-            if let Some(answer) = self.take(probe, event, out) {
-                break Some(answer);
-            }
-        };
+            // What stands behind the answer is read, too: it may be a GOAWAY, after which nothing can be asked here.
+            let said = self.take(probe, event, out);
+            answer = answer.or(said);
+        }
         self.held.drain(..at.min(self.held.len()));
         if let Some(connection) = &mut self.connection {
             connection.note_unsent(0);
@@ -100,15 +112,16 @@ impl Http2Talk {
     fn judge(&self, probe: &Probe) -> Answer {
         match (&self.reply, probe) {
             (Some(reply), Probe::Http(probe)) => reply.judge(probe),
-            (Some(reply), Probe::Grpc(probe)) => reply.judge_grpc(probe),
+            (Some(reply), Probe::Grpc(_)) => reply.judge_grpc(),
             _ => Answer::Broken,
         }
     }
 
     pub(super) fn is_reusable(&self) -> bool {
-        self.connection.as_ref().is_some_and(|connection| {
-            connection.active_streams() == 0 && connection.can_open() && !connection.is_draining()
-        })
+        !self.broken
+            && self.connection.as_ref().is_some_and(|connection| {
+                connection.active_streams() == 0 && connection.can_open() && !connection.is_draining()
+            })
     }
 }
 
@@ -124,16 +137,24 @@ fn pseudo<'a>(method: &'a str, path: &'a str, asked: &Asked<'a>) -> Fields<'a> {
     ]
 }
 
-fn http_fields<'a>(probe: &'a HttpProbe, asked: &Asked<'a>) -> Fields<'a> {
+fn http_fields<'a>(probe: &'a HttpProbe, asked: &Asked<'a>, length: &'a str) -> Fields<'a> {
     let mut fields = pseudo(&probe.method, &probe.path, asked);
-    fields.extend(header_lines(&[("user-agent", b"Envoy/HC")], &probe.add, &probe.remove));
+    let mut own: Fields<'a> = vec![("user-agent", b"Envoy/HC")];
+    if !probe.send.is_empty() {
+        own.push(("content-length", length.as_bytes()));
+    }
+    fields.extend(header_lines(&own, &probe.add, &probe.remove));
     fields
 }
 
-fn grpc_fields<'a>(probe: &'a GrpcProbe, asked: &Asked<'a>) -> Fields<'a> {
+fn grpc_fields<'a>(probe: &'a GrpcProbe, asked: &Asked<'a>, timeout: &'a str) -> Fields<'a> {
     let mut fields = pseudo("POST", "/grpc.health.v1.Health/Check", asked);
-    let own: [(&str, &[u8]); 3] =
-        [("content-type", b"application/grpc"), ("te", b"trailers"), ("user-agent", b"Envoy/HC")];
+    let own: [(&str, &[u8]); 4] = [
+        ("content-type", b"application/grpc"),
+        ("te", b"trailers"),
+        ("user-agent", b"Envoy/HC"),
+        ("grpc-timeout", timeout.as_bytes()),
+    ];
     fields.extend(header_lines(&own, &probe.metadata, &[]));
     fields
 }

@@ -1,7 +1,9 @@
 //! What an answer says of the endpoint, whichever version of HTTP brought it.
 
-use meshloom_model::health::{GrpcProbe, HttpProbe};
+use meshloom_model::health::HttpProbe;
 use meshloom_wire::http1::{Headers, KnownHeader as H};
+
+use crate::message::is_grpc;
 
 /// What an answer came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +13,12 @@ pub(super) enum Answer {
     },
     /// Bad, but one alone proves nothing.
     Doubtful,
-    /// By its own word the endpoint is not healthy.
-    Wrong,
+    /// By its own word the endpoint is not healthy. `leaves` where it asks not to count among the endpoints meanwhile.
+    Wrong {
+        leaves: bool,
+    },
+    /// Another service answers.
+    Stranger,
     /// None: the connection ended, or what came is no answer.
     Broken,
 }
@@ -22,7 +28,11 @@ pub(super) enum Answer {
 pub(super) struct Reply {
     pub(super) status: u16,
     degraded: bool,
+    /// It asks to be taken out at once.
+    leaves: bool,
     service: Option<Vec<u8>>,
+    is_grpc: bool,
+    /// From the trailers: a call that ends with its head has no answer in it.
     grpc_status: Option<Vec<u8>>,
     /// The beginning of the body.
     pub(super) body: Vec<u8>,
@@ -34,7 +44,9 @@ impl Reply {
             status,
             degraded: headers.contains(H::XEnvoyDegraded),
             service: headers.value(H::XEnvoyUpstreamHealthcheckedCluster, bytes).map(<[u8]>::to_vec),
-            grpc_status: headers.value(H::GrpcStatus, bytes).map(<[u8]>::to_vec),
+            leaves: headers.contains(H::XEnvoyImmediateHealthCheckFail),
+            is_grpc: headers.value(H::ContentType, bytes).is_some_and(is_grpc),
+            grpc_status: None,
             body: Vec::new(),
         }
     }
@@ -61,20 +73,27 @@ impl Reply {
         let within =
             |ranges: &[std::ops::Range<u16>]| ranges.iter().any(|range| range.contains(&self.status));
         if !within(&probe.expected) {
-            return if within(&probe.retriable) { Answer::Doubtful } else { Answer::Wrong };
+            return match within(&probe.retriable) {
+                true => Answer::Doubtful,
+                false => Answer::Wrong { leaves: self.leaves },
+            };
+        }
+        if !contains_all(&self.body, &probe.receive) {
+            return Answer::Wrong { leaves: self.leaves };
         }
         let service = self.service.as_deref().unwrap_or_default();
-        let right = contains_all(&self.body, &probe.receive)
-            && probe.service.as_ref().is_none_or(|want| want.matches(service));
-        if right { Answer::Good { degraded: self.degraded } } else { Answer::Wrong }
+        match probe.service.as_ref().is_none_or(|want| want.matches(service)) {
+            true => Answer::Good { degraded: self.degraded },
+            false => Answer::Stranger,
+        }
     }
 
     /// grpc.health.v1: SERVING with status OK is the one good answer.
-    pub(super) fn judge_grpc(&self, _probe: &GrpcProbe) -> Answer {
-        let ok = self.status == 200 && self.grpc_status.as_deref() == Some(b"0");
+    pub(super) fn judge_grpc(&self) -> Answer {
+        let ok = self.status == 200 && self.is_grpc && self.grpc_status.as_deref() == Some(b"0");
         match ok && is_serving(&self.body) {
             true => Answer::Good { degraded: false },
-            false => Answer::Wrong,
+            false => Answer::Wrong { leaves: false },
         }
     }
 }
@@ -94,12 +113,49 @@ pub(super) fn contains_all(data: &[u8], wanted: &[Box<[u8]>]) -> bool {
     })
 }
 
-/// A message of one frame, uncompressed, whose field 1 is 1 (SERVING).
+/// A message of one frame, uncompressed, whose field `status` is SERVING.
 fn is_serving(body: &[u8]) -> bool {
     let Some((prefix, message)) = body.split_at_checked(5) else { return false };
     let length =
         prefix.get(1..).map(|bytes| bytes.iter().fold(0usize, |sum, byte| sum << 8 | usize::from(*byte)));
-    prefix.first() == Some(&0) && length == Some(message.len()) && message == [0x08, 0x01]
+    prefix.first() == Some(&0) && length == Some(message.len()) && status_of(message) == Some(SERVING)
+}
+
+const SERVING: u64 = 1;
+
+/// Field 1 of a HealthCheckResponse, the last one that is there (protobuf, "Last One Wins"); fields that it does not have
+/// yet are passed over. `None` where the bytes are no such message.
+fn status_of(mut message: &[u8]) -> Option<u64> {
+    let mut status = 0;
+    while !message.is_empty() {
+        let key = varint(&mut message)?;
+        match (key >> 3, key & 7) {
+            (1, 0) => status = varint(&mut message)?,
+            (0, _) => return None,
+            (_, 0) => drop(varint(&mut message)?),
+            (_, 1) => message = message.get(8..)?,
+            (_, 2) => {
+                let length = usize::try_from(varint(&mut message)?).ok()?;
+                message = message.get(length..)?;
+            }
+            (_, 5) => message = message.get(4..)?,
+            _ => return None,
+        }
+    }
+    Some(status)
+}
+
+fn varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -121,12 +177,17 @@ mod tests {
     #[test]
     fn only_serving_is_serving() {
         assert!(is_serving(&[0, 0, 0, 0, 2, 8, 1]));
+        // With fields of a later version, and a status said twice.
+        assert!(is_serving(&[0, 0, 0, 0, 10, 8, 2, 18, 1, b'x', 24, 0x81, 1, 8, 1]));
         for bad in [
             &[][..],
             &[0, 0, 0, 0, 0],
             &[0, 0, 0, 0, 2, 8, 2],
             &[1, 0, 0, 0, 2, 8, 1],
             &[0, 0, 0, 0, 3, 8, 1],
+            &[0, 0, 0, 0, 4, 8, 1, 8, 2],
+            &[0, 0, 0, 0, 4, 8, 1, 18, 9],
+            &[0, 0, 0, 0, 3, 8, 1, 8],
         ] {
             assert!(!is_serving(bad), "{bad:?}");
         }
@@ -134,10 +195,10 @@ mod tests {
 
     #[test]
     fn a_status_in_trailers_counts() {
-        let mut reply = Reply { status: 200, body: vec![0, 0, 0, 0, 2, 8, 1], ..Reply::default() };
-        let probe = GrpcProbe { service: "".into(), authority: None, metadata: Box::default() };
-        assert_eq!(reply.judge_grpc(&probe), Answer::Wrong);
+        let body = vec![0, 0, 0, 0, 2, 8, 1];
+        let mut reply = Reply { status: 200, is_grpc: true, body, ..Reply::default() };
+        assert_eq!(reply.judge_grpc(), Answer::Wrong { leaves: false });
         reply.take_trailers(b"grpc-message: x\r\ngrpc-status: 0\r\n");
-        assert_eq!(reply.judge_grpc(&probe), Answer::Good { degraded: false });
+        assert_eq!(reply.judge_grpc(), Answer::Good { degraded: false });
     }
 }

@@ -1,5 +1,8 @@
 //! What is said on a health check's connection, by protocol.
 
+use std::time::Duration;
+
+use meshloom_model::headers::AppendAction;
 use meshloom_model::health::{HealthCheck, Probe, ProbeHeader, TcpProbe};
 use meshloom_model::matcher::HeaderName;
 
@@ -20,6 +23,8 @@ pub(super) enum Talk {
 /// Who is asked, in the words of HTTP.
 pub(super) struct Asked<'a> {
     pub(super) authority: &'a str,
+    /// How long the answer may take.
+    pub(super) timeout: Duration,
     pub(super) tls: bool,
 }
 
@@ -38,11 +43,12 @@ impl Talk {
             (Self::Http1(talk), Probe::Http(probe)) => talk.ask(probe, asked, out),
             (Self::Http2(talk), probe) => return talk.ask(probe, asked, out),
             (Self::Tcp { received }, Probe::Tcp(TcpProbe { send, receive })) => {
-                received.clear();
-                out.extend_from_slice(send);
+                // Where nothing is waited for, that it connects is the answer, and nothing is said.
                 if receive.is_empty() {
                     return Some(Answer::Good { degraded: false });
                 }
+                received.clear();
+                out.extend_from_slice(send);
             }
             _ => return Some(Answer::Broken),
         }
@@ -92,12 +98,19 @@ pub(super) fn header_lines<'a>(
     remove: &[HeaderName],
 ) -> Vec<(&'a str, &'a [u8])> {
     let mut lines = own.to_vec();
-    for header in add {
-        if header.replaces {
-            lines.retain(|(name, _)| *name != header.name.as_str());
-        }
-        lines.push((header.name.as_str(), &header.value));
-    }
     lines.retain(|(name, _)| !remove.iter().any(|gone| gone.as_str() == *name));
+    for header in add {
+        let name = header.name.as_str();
+        let there = lines.iter().any(|(other, _)| *other == name);
+        match header.action {
+            AppendAction::AddIfAbsent if there => continue,
+            AppendAction::OverwriteIfExists if !there => continue,
+            AppendAction::Overwrite | AppendAction::OverwriteIfExists => {
+                lines.retain(|(other, _)| *other != name);
+            }
+            AppendAction::Append | AppendAction::AddIfAbsent => {}
+        }
+        lines.push((name, &header.value));
+    }
     lines
 }

@@ -14,6 +14,8 @@ pub(crate) enum Known {
     Failed,
     /// Failed, because no answer came in time.
     TimedOut,
+    /// Failed, and asked not to count among the endpoints meanwhile.
+    Left,
     /// It is of the cluster no more.
     Gone,
 }
@@ -21,6 +23,7 @@ pub(crate) enum Known {
 impl Known {
     pub(super) fn new(verdict: Verdict, timed_out: bool) -> Self {
         match verdict {
+            Verdict::Left => Self::Left,
             Verdict::Passed => Self::Passed,
             Verdict::Degraded => Self::Degraded,
             Verdict::Failed | Verdict::Pending if timed_out => Self::TimedOut,
@@ -34,6 +37,7 @@ impl Known {
             Self::Passed => Some(Verdict::Passed),
             Self::Degraded => Some(Verdict::Degraded),
             Self::Failed | Self::TimedOut => Some(Verdict::Failed),
+            Self::Left => Some(Verdict::Left),
             Self::Gone => None,
         }
     }
@@ -47,6 +51,8 @@ pub(crate) type Verdicts = HashMap<String, Known>;
 pub(crate) enum HealthReport {
     /// Verdicts that are new.
     Verdicts { cluster: String, verdicts: Verdicts },
+    /// An endpoint has said in an answer that it fails.
+    Unwell { cluster: String, address: String },
     /// A cluster has carried its first traffic here.
     Used { cluster: String },
     /// Outlier detection has taken an endpoint out, or put it back.

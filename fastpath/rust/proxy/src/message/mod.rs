@@ -7,5 +7,5 @@ mod response;
 
 pub(crate) use fields::Fields;
 pub(crate) use protocol::Protocol;
-pub(crate) use request::{Request, Scheme};
+pub(crate) use request::{Request, Scheme, is_grpc};
 pub(crate) use response::Response;

@@ -191,12 +191,15 @@ impl Request {
 
     /// Is it a gRPC call? Several content types together are none that gRPC knows.
     pub(crate) fn is_grpc(&self) -> bool {
-        self.fields.joined("content-type").is_some_and(|value| {
-            value
-                .strip_prefix(b"application/grpc")
-                .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-        })
+        self.fields.joined("content-type").is_some_and(|value| is_grpc(&value))
     }
+}
+
+/// Is this the content type of a gRPC call or its answer?
+pub(crate) fn is_grpc(content_type: &[u8]) -> bool {
+    content_type
+        .strip_prefix(b"application/grpc")
+        .is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
 }
 
 /// What the field that frames a body takes, as name and value.

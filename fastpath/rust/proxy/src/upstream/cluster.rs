@@ -39,6 +39,7 @@ pub(crate) struct Cluster {
     pub(super) chooser: Chooser,
     pub(super) outlier: Option<OutlierDetector>,
     pub(super) originals: Option<Originals>,
+    pub(super) counts_members: bool,
     /// `None` where nothing is checked.
     pub(crate) health_stats: Option<HealthStats>,
     /// Somebody has connected to it, here or in another worker.
@@ -68,6 +69,7 @@ impl Cluster {
             chooser,
             outlier: None,
             originals: None,
+            counts_members: cx.counts_members,
             health_stats: None,
             used: false,
             ejections: Vec::new(),
@@ -240,13 +242,16 @@ impl Cluster {
     }
 
     pub(super) fn count_members(&self) {
+        let ejected = self.outlier.as_ref().map_or(0, OutlierDetector::ejected);
+        self.stats.ejections_active.set(ejected as u64);
+        if !self.counts_members {
+            return;
+        }
         let views = self.chooser.views();
         let count = |wanted: Health| views.iter().filter(|view| view.standing() == wanted).count() as u64;
         self.stats.membership_total.set(views.len() as u64);
         self.stats.membership_healthy.set(count(Health::Healthy));
         self.stats.membership_degraded.set(count(Health::Degraded));
         self.stats.membership_excluded.set(views.iter().filter(|view| !view.counts()).count() as u64);
-        let ejected = self.outlier.as_ref().map_or(0, OutlierDetector::ejected);
-        self.stats.ejections_active.set(ejected as u64);
     }
 }

@@ -24,6 +24,11 @@ impl Engine {
             None => exchange.response.status,
         };
         self.observe(exchange, Outcome::Status(status));
+        if exchange.response.fields.contains(KnownHeader::XEnvoyImmediateHealthCheckFail) {
+            if let Some(host) = exchange.outcome.host.clone() {
+                self.endpoint_unwell(&host);
+            }
+        }
     }
 
     /// The exchange needs its upstream no more.

@@ -34,6 +34,8 @@ pub(crate) struct UpdateContext<'w> {
     pub(crate) now: Instant,
     pub(crate) millis: Millis,
     pub(crate) shared: Option<SharedLimits>,
+    /// What is the same in all workers is counted by one.
+    pub(crate) counts_members: bool,
 }
 
 impl Cluster {
@@ -118,7 +120,9 @@ impl Cluster {
             return original;
         }
         self.endpoints = endpoints.cloned();
-        self.stats.update_success.inc();
+        if self.counts_members && !matches!(self.spec.endpoints, EndpointSource::Static(_)) {
+            self.stats.update_success.inc();
+        }
         let mut gone = self.replace_hosts(id, endpoints, contexts, cx);
         gone.extend(original);
         gone
@@ -239,7 +243,9 @@ impl Cluster {
         let chooser = Chooser::new(&self.spec, endpoints, views, &labels, rng);
         chooser.count_subsets(Some(&self.chooser), &self.stats);
         self.chooser = chooser;
-        self.stats.membership_change.inc();
+        if self.counts_members {
+            self.stats.membership_change.inc();
+        }
         if self.originals.is_none() {
             self.count_members();
         }

@@ -121,6 +121,7 @@ stats! {
         success "health_check.success"
         failure "health_check.failure"
         network_failure "health_check.network_failure"
+        passive_failure "health_check.passive_failure"
         verify_cluster "health_check.verify_cluster"
     }
     gauges {
