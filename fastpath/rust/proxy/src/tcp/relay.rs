@@ -29,10 +29,11 @@ fn relay(
     count: &mut u64,
 ) -> Moved {
     for _ in 0..READS_PER_TURN {
-        if to.unsent() > limit || !from.readable() {
+        let unsent = to.unsent();
+        if unsent > limit || !from.readable() {
             return Moved::Wait;
         }
-        match from.read(buffers) {
+        match from.read_for(unsent, limit, buffers) {
             Read::Data(n) => {
                 *count += n as u64;
                 if to.send(&[buffers.input.get(..n).unwrap_or_default()]).is_err() {

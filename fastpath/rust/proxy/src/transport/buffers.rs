@@ -1,9 +1,11 @@
 //! The worker's shared buffers: one read buffer for all connections, because between two reads nothing stays in it.
 
 /// How much is read at once. A connection that has more gets another turn.
-pub(crate) const READ_SIZE: usize = 64 * 1024;
+const READ_SIZE: usize = 64 * 1024;
+/// Less than this is not worth a system call, however slow the other side is.
+pub(super) const READ_LEAST: usize = 16 * 1024;
 /// A TLS record with its header, padding and tag.
-const RECORD: usize = 16 * 1024 + 2048 + 5;
+pub(super) const RECORD: usize = 16 * 1024 + 2048 + 5;
 
 /// Scratch space that belongs to the turn of the loop, never to a connection.
 pub(crate) struct Buffers {

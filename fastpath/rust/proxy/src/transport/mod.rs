@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 pub(crate) use buffers::Buffers;
+use buffers::{READ_LEAST, RECORD};
 pub(crate) use socket::{
     SocketError, connect, keep_alive, local_address, original_destination, peer_address, take_error,
 };
@@ -118,9 +119,22 @@ impl Transport {
 
     /// Reads once. With TLS, `Blocked` also means that no whole record has arrived.
     pub(crate) fn read(&mut self, buffers: &mut Buffers) -> Read {
+        self.read_for(0, usize::MAX, buffers)
+    }
+
+    /// As [`Self::read`], towards a side that has `unsent` bytes of at most `limit` waiting: one that is slow gets no more
+    /// than it has room for. One that keeps up gets all that one read gives: smaller reads cost a sixth more CPU in bulk.
+    pub(crate) fn read_for(&mut self, unsent: usize, limit: usize, buffers: &mut Buffers) -> Read {
+        let most = match unsent {
+            0 => usize::MAX,
+            _ => limit.saturating_sub(unsent).max(READ_LEAST),
+        };
         match &mut self.tls {
-            None => self.read_plain(&mut buffers.input),
-            Some(_) => self.read_tls(buffers),
+            None => {
+                let most = most.min(buffers.input.len());
+                self.read_plain(buffers.input.get_mut(..most).unwrap_or_default())
+            }
+            Some(_) => self.read_tls(most, buffers),
         }
     }
 
@@ -157,14 +171,14 @@ impl Transport {
         }
     }
 
-    fn read_tls(&mut self, buffers: &mut Buffers) -> Read {
+    fn read_tls(&mut self, most: usize, buffers: &mut Buffers) -> Read {
         loop {
             let Some(mut tls) = self.tls.take() else { return Read::End };
             let outcome = match tls.preloaded(&mut buffers.cipher) {
                 Some(held) => Ok(held),
                 None => {
                     let held = tls.restore(&mut buffers.cipher);
-                    self.receive_cipher(held, buffers)
+                    self.receive_cipher(held, most, buffers)
                 }
             };
             let result = outcome.and_then(|have| {
@@ -188,8 +202,10 @@ impl Transport {
     }
 
     /// Receives behind the `held` bytes of ciphertext that already lie in the buffer; gives how many lie there now.
-    fn receive_cipher(&mut self, held: usize, buffers: &mut Buffers) -> Result<usize, Read> {
-        let room = buffers.cipher.get_mut(held..).unwrap_or_default();
+    fn receive_cipher(&mut self, held: usize, most: usize, buffers: &mut Buffers) -> Result<usize, Read> {
+        // What is held is less than one record: there is always room for the rest of it.
+        let end = most.saturating_add(RECORD).min(buffers.cipher.len());
+        let room = buffers.cipher.get_mut(held..end).unwrap_or_default();
         match self.read_plain(room) {
             Read::Data(n) => Ok(held + n),
             other => {

@@ -63,7 +63,8 @@ impl Engine {
             }
         }
         for _ in 0..READS_PER_TURN {
-            if down.backlog(exchange.stream) > limit {
+            let backlog = down.backlog(exchange.stream);
+            if backlog > limit {
                 upstream.paused = true;
                 self.count_cluster(exchange, |stats| stats.flow_control_paused.inc());
                 return Stop::Wait;
@@ -71,7 +72,7 @@ impl Engine {
             if !upstream.io.readable() {
                 return Stop::Wait;
             }
-            let stop = match upstream.io.read(buffers) {
+            let stop = match upstream.io.read_for(backlog, limit, buffers) {
                 Read::Data(n) => {
                     exchange.outcome.wire_received += n as u64;
                     let data = buffers.input.get(..n).unwrap_or_default();
