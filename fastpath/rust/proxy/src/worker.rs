@@ -1,26 +1,24 @@
 //! The worker process: builds the engine, turns its loop, obeys the arbiter, drains and ends.
 
+mod sockets;
+mod start;
+
 use std::collections::HashMap;
 use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshloom_model::{Address, Compiler, Snapshot};
-use meshloom_shm::{Limits, Quotas, Region, Telemetry, layout};
 
-use crate::control::{Channel, ChannelError, Command, Inbound, ListenerFd, Report, Settings, read_payload};
+use crate::control::{Channel, ChannelError, Command, Inbound, Report, Settings, read_payload};
 use crate::diag;
 use crate::engine::Engine;
 use crate::health::HealthReport;
-use crate::listener::{ListenSocket, ListenerRuntime, socket_address};
-use crate::overload::Overload;
 use crate::reactor::{Kind, Millis, Ready, Token};
-use crate::telemetry::LocalWorkload;
-use crate::tls::{TlsCache, TlsContexts, ticket_secret};
-use crate::upstream::{SharedLimits, UpdateContext};
+use crate::tls::TlsContexts;
+use crate::upstream::UpdateContext;
 
 /// How a worker ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,73 +105,6 @@ const CONTROL: Token = Token { kind: Kind::Control, index: 0, generation: 0 };
 const SIGNAL: Token = Token { kind: Kind::Signal, index: 0, generation: 0 };
 
 impl Worker {
-    fn start(settings: &Settings, adopt: &mut impl FnMut(i32) -> OwnedFd) -> Result<Self, WorkerError> {
-        let region = match settings.telemetry_fd {
-            Some(fd) => {
-                let fd = adopt(fd);
-                let len =
-                    usize::try_from(rustix::fs::fstat(&fd).map_err(io::Error::from)?.st_size).unwrap_or(0);
-                Region::attach(fd, len)?
-            }
-            None => Region::private(layout::DEFAULT_LEN)?,
-        };
-        let (telemetry, adoption) = Telemetry::adopt(region, Limits::default());
-        diag::debug("telemetry_adopted", &[("how", &format!("{adoption:?}"))]);
-        let shared_limits = shared_limits(settings, adopt)?;
-        let local = LocalWorkload::from_node(&settings.node);
-        let mut engine = Engine::new(telemetry, local, max_connections(settings), |telemetry| {
-            Overload::new(&settings.overload, settings.workers, telemetry)
-        })?;
-        engine.tls = TlsCache::new(ticket_secret(&settings.ticket_secret)?, settings.slot == 0);
-        (engine.slot, engine.workers) = (settings.slot, settings.workers);
-        engine.shared_limits = shared_limits;
-        engine.drains.time = Duration::from_secs(settings.drain_time_s);
-        let channel = settings.control_fd.map(|fd| Channel::new(adopt(fd)));
-        if let Some(channel) = &channel {
-            engine.poller.add_level(channel.fd(), CONTROL)?;
-        }
-        let signals = watch_signals()?;
-        engine.poller.add_level(&signals, SIGNAL)?;
-        let mut worker = Self {
-            engine,
-            compiler: Compiler::new(),
-            slot: settings.slot,
-            channel,
-            signals,
-            sockets: HashMap::new(),
-            drain_time: Duration::from_secs(settings.drain_time_s),
-            drain_until: Millis::NEVER,
-            began: false,
-        };
-        for listener in &settings.listeners {
-            if let Some(fd) = listener.fd {
-                worker.add_socket(listener, adopt(fd))?;
-            }
-        }
-        Ok(worker)
-    }
-
-    /// A socket that the arbiter has bound for us. It is watched once a listener wants it.
-    fn add_socket(&mut self, listener: &ListenerFd, fd: OwnedFd) -> Result<(), WorkerError> {
-        let Some(address) = socket_address(&listener.address, listener.port) else {
-            diag::warning("socket_ignored", &[("address", &listener.address)]);
-            return Ok(());
-        };
-        rustix::io::ioctl_fionbio(&fd, true).map_err(io::Error::from)?;
-        if let Address::Ip(_) = address {
-            // Accepted sockets inherit it.
-            let _ = rustix::net::sockopt::set_tcp_nodelay(&fd, true);
-        }
-        if let Some(old) = self.sockets.remove(&address) {
-            self.engine.sockets.remove(old);
-        }
-        let socket = ListenSocket { fd, address: address.clone(), listener: None, watched: false };
-        if let Some(token) = self.engine.sockets.insert(socket) {
-            self.sockets.insert(address, token);
-        }
-        Ok(())
-    }
-
     /// Turns the loop until the drain is over.
     fn serve(&mut self) -> Result<(), WorkerError> {
         let mut events: Vec<Ready> = Vec::with_capacity(256);
@@ -314,13 +245,6 @@ impl Worker {
         self.engine.drain_idle();
     }
 
-    /// Whoever has connected already is served.
-    fn close_socket(&mut self, token: Token) {
-        let Some(socket) = self.engine.sockets.remove(token) else { return };
-        let _ = self.engine.poller.remove(&socket.fd); // others may hold the socket, too
-        self.engine.empty_queue(&socket);
-    }
-
     /// Compiles an update, and puts into force what of it is good.
     fn apply(&mut self, update: &[u8], version: u64) {
         let outcome = self.compiler.apply(update);
@@ -343,38 +267,6 @@ impl Worker {
         self.assign_sockets();
         self.engine.server.config_applied.inc();
         self.report(&Report::Applied { slot: self.slot, version });
-    }
-
-    /// Gives each listener its sockets; those that nobody wants any more are closed.
-    fn assign_sockets(&mut self) {
-        if self.drain_until != Millis::NEVER || !self.began {
-            return;
-        }
-        let mut wanted: HashMap<Address, Rc<ListenerRuntime>> = HashMap::new();
-        for listener in self.engine.listeners.values() {
-            for address in listener.spec.addresses().filter(|_| listener.spec.bind_to_port) {
-                wanted.insert(address.clone(), Rc::clone(listener));
-            }
-        }
-        let mut unwanted = Vec::new();
-        for (address, token) in &self.sockets {
-            let Some(socket) = self.engine.sockets.get_mut(*token) else { continue };
-            let Some(listener) = wanted.get(address) else {
-                if socket.listener.is_some() {
-                    unwanted.push(address.clone());
-                }
-                continue;
-            };
-            socket.listener = Some(Rc::clone(listener));
-            if !socket.watched {
-                socket.watched = self.engine.poller.add_level(&socket.fd, *token).is_ok();
-            }
-        }
-        for address in unwanted {
-            if let Some(token) = self.sockets.remove(&address) {
-                self.close_socket(token);
-            }
-        }
     }
 
     fn report(&self, report: &Report<'_>) {
@@ -408,41 +300,5 @@ impl Engine {
         self.update_listeners(snapshot, &mut contexts);
         self.tls = contexts.into_cache();
         self.drain_http2();
-    }
-}
-
-/// SIGTERM drains; SIGINT and SIGHUP are the arbiter's to obey, who tells us what to do.
-fn watch_signals() -> io::Result<UnixStream> {
-    let (read, write) = UnixStream::pair()?;
-    read.set_nonblocking(true)?;
-    write.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(signal_hook::consts::SIGTERM, write)?;
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGHUP, signal_hook::consts::SIGUSR1] {
-        let ignored = Arc::new(std::sync::atomic::AtomicBool::new(false));
-        signal_hook::flag::register(signal, ignored)?;
-    }
-    Ok(read)
-}
-
-/// What workers share of circuit breakers; a worker alone needs nothing shared.
-fn shared_limits(
-    settings: &Settings,
-    adopt: &mut impl FnMut(i32) -> OwnedFd,
-) -> Result<Option<SharedLimits>, WorkerError> {
-    let Some(fd) = settings.limits_fd else { return Ok(None) };
-    let fd = adopt(fd);
-    let len = usize::try_from(rustix::fs::fstat(&fd).map_err(io::Error::from)?.st_size).unwrap_or(0);
-    let quotas = Quotas::adopt(Region::attach(fd, len)?, settings.slot, settings.workers);
-    Ok(quotas.map(|quotas| SharedLimits { quotas, workers: settings.workers }))
-}
-
-/// Most clients are idle at any time and share pooled upstreams, so a quarter of the descriptors is kept for those, for
-/// listeners, logs and the control channel.
-fn max_connections(settings: &Settings) -> usize {
-    let files = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(1 << 20);
-    let by_files = usize::try_from(files.saturating_sub(64) / 4 * 3).unwrap_or(usize::MAX).max(16);
-    match settings.max_connections {
-        0 => by_files.min(50_000),
-        limit => by_files.min(limit as usize),
     }
 }
