@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from meshloom.meshproxy.arbiter import child
 from meshloom.meshproxy.arbiter.configuration import Blob, Configuration
+from meshloom.meshproxy.arbiter.delivery import Delivery
 from meshloom.meshproxy.arbiter.generations import Generations
 from meshloom.meshproxy.arbiter.handover import HandoverFailed
 from meshloom.meshproxy.arbiter.health import Health, concerns
@@ -45,15 +46,12 @@ from meshloom.meshproxy.arbiter.plan import (
 )
 from meshloom.meshproxy.arbiter.regions import Regions
 from meshloom.meshproxy.arbiter.switchboard import Switchboard
-from meshloom.meshproxy.control import MAX_FDS, Channel, Message, channel_pair, sealed
+from meshloom.meshproxy.control import Channel, Message, channel_pair
 from meshloom.meshproxy.logs import open_log
 from meshloom.meshproxy.options import Options
 from meshloom.runtime.log import Log
 
 log = Log("arbiter")
-
-FDS_BESIDE_LISTENERS = 1
-"""An update's message carries its memfd first."""
 
 
 class Program(NamedTuple):
@@ -77,6 +75,7 @@ class Arbiter:
         self._configuration = Configuration()
         self._loop = Loop(self._on_signals)
         self._lines = Switchboard(self._loop, self._on_message)
+        self._to_workers = Delivery(self._lines, self._listeners, options.workers)
         self._generations = Generations(options, self._loop, self._listeners, self._give_way)
         self._health = Health()
         self._worker_settings: dict[str, Any] = {}
@@ -261,17 +260,18 @@ class Arbiter:
                 self._put_agent_serving()
             case "bundle":
                 self._configuration.replace(Blob(header["version"], message.fds[0]))
-                self._spread_sockets(self._bind(header["listen"]))
+                self._to_workers.sockets(self._bind(header["listen"]))
             case "update":
-                self._configuration.add(Blob(header["version"], message.fds[0]))
-                self._spread_update(header, message.fds[0])
+                version, fd = header["version"], message.fds[0]
+                self._configuration.add(Blob(version, fd))
+                self._to_workers.update(version, fd, self._bind(header["listen"]))
             case "drain":
                 self._begin_drain(float(header["seconds"]), stay=True)
             case "quit":
                 self._begin_drain(self._options.drain_time_s)
             case "log_level":
                 self._worker_settings["log_level"] = header["level"]
-                self._spread({"type": "log_level", "level": header["level"]})
+                self._to_workers.message({"type": "log_level", "level": header["level"]})
             case unknown:
                 log.error("unknown_message", sender="agent", type=unknown)
 
@@ -309,39 +309,7 @@ class Arbiter:
         if added := self._listeners.bind_missing():
             log.info("bound_at_last", listeners=len(added))
             self._tell_agent_of_listeners([])
-            self._spread_sockets(added)
-
-    def _spread_sockets(self, added: list[Endpoint]) -> None:
-        for slot in range(len(self._state.workers)):
-            sockets = {endpoint: each.fileno() for endpoint, each in self._listeners.of_slot(slot)}
-            self._send_sockets(slot, added, sockets)
-
-    def _spread_update(self, header: dict[str, Any], fd: int) -> None:
-        added = self._bind(header["listen"])
-        room = MAX_FDS - FDS_BESIDE_LISTENERS
-        for slot in range(len(self._state.workers)):
-            sockets = {endpoint: each.fileno() for endpoint, each in self._listeners.of_slot(slot)}
-            self._send_sockets(slot, added[room:], sockets)
-            first = added[:room]
-            described = [endpoint.describe() for endpoint in first]
-            update = {"type": "update", "version": header["version"], "listen": described}
-            self._lines.send(slot, update, [fd, *(sockets[endpoint] for endpoint in first)])
-
-    def _send_sockets(self, slot: int, added: list[Endpoint], sockets: dict[Endpoint, int]) -> None:
-        """Sockets without their resources: they go with an update of nothing, as many as fit one message."""
-        room = MAX_FDS - FDS_BESIDE_LISTENERS
-        for start in range(0, len(added), room):
-            self._send_some_sockets(slot, added[start : start + room], sockets)
-
-    def _send_some_sockets(self, slot: int, part: list[Endpoint], sockets: dict[Endpoint, int]) -> None:
-        nothing = sealed("meshproxy-empty", b"")
-        header = {"type": "update", "version": 0, "listen": [endpoint.describe() for endpoint in part]}
-        self._lines.send(slot, header, [nothing, *(sockets[endpoint] for endpoint in part)])
-        os.close(nothing)
-
-    def _spread(self, header: dict[str, Any]) -> None:
-        for slot in range(len(self._state.workers)):
-            self._lines.send(slot, header)
+            self._to_workers.sockets(added)
 
     def _tell_agent_of_workers(self) -> None:
         workers = [
@@ -368,7 +336,7 @@ class Arbiter:
         if signal.SIGHUP in numbers:
             self._lines.send(AGENT, {"type": "reload"})
         if signal.SIGUSR1 in numbers:
-            self._spread({"type": "reopen_logs"})
+            self._to_workers.message({"type": "reopen_logs"})
             self._lines.send(AGENT, {"type": "reopen_logs"})
             open_log(self._options)
         if signal.SIGQUIT in numbers:
