@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import struct
-import subprocess
 from collections.abc import Sequence
-from pathlib import Path
-from typing import IO, Any, Self
 
+from tests.differential.codec import ROLES, CodecProgram, Json, latin1
 from tests.differential.http1.outcome import Fields, Outcome, fault
 
-ROOT = Path(__file__).resolve().parents[3]
-ROLES = {"server": 0, "GET": 1, "HEAD": 2, "CONNECT": 3}
-
-Json = dict[str, Any]
+PEER_CLOSES = 1
 
 
-class Codec:
-    """A running `http1_events`; one question, one answer."""
-
-    def __init__(self, process: subprocess.Popen[bytes], ask: IO[bytes], answer: IO[bytes]) -> None:
-        self._process, self._ask, self._answer = process, ask, answer
-
-    @classmethod
-    def start(cls) -> Self:
-        command = [
-            "cargo",
-            "build",
-            "--quiet",
-            "--package=meshloom-wire",
-            "--example=http1_events",
-            "--message-format=json",
-        ]
-        built = subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout
-        artifacts = [json.loads(line) for line in built.splitlines()]
-        program = next(made["executable"] for made in artifacts if made.get("executable"))
-        process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        return cls(process, process.stdin, process.stdout)
-
-    def stop(self) -> None:
-        self._ask.close()
-        self._answer.close()
-        self._process.wait(timeout=5)
+class Codec(CodecProgram):
+    example = "http1_events"
 
     def read(self, role: str, pieces: Sequence[bytes]) -> Outcome:
         """What a server, or the client of a request with the method `role`, makes of `pieces` and the end."""
-        framed = b"".join(struct.pack(">I", len(piece)) + piece for piece in pieces)
-        self._ask.write(struct.pack(">BBI", ROLES[role], 1, len(pieces)) + framed)
-        self._ask.flush()
-        return _outcome(json.loads(self._answer.readline()), is_server=role == "server")
+        head = bytes([ROLES[role], PEER_CLOSES])
+        return _outcome(self.events(head, pieces), is_server=role == "server")
 
 
 def _outcome(events: Sequence[Json], *, is_server: bool) -> Outcome:
@@ -66,7 +31,7 @@ def _outcome(events: Sequence[Json], *, is_server: bool) -> Outcome:
             case "request" | "response":
                 head = event
             case "data":
-                body += _bytes(event["bytes"])
+                body += latin1(event["bytes"])
             case "trailers":
                 trailers = _fields(event["fields"])
             case "end":
@@ -78,15 +43,11 @@ def _outcome(events: Sequence[Json], *, is_server: bool) -> Outcome:
 
 
 def _start(head: Json) -> tuple[bytes | int, ...]:
-    version = _bytes(head["version"].removeprefix("HTTP/"))
+    version = latin1(head["version"].removeprefix("HTTP/"))
     if head["type"] == "request":
-        return _bytes(head["method"]), _bytes(head["target"]), version
-    return head["status"], _bytes(head["reason"]), version
+        return latin1(head["method"]), latin1(head["target"]), version
+    return head["status"], latin1(head["reason"]), version
 
 
 def _fields(fields: Sequence[Sequence[str]]) -> Fields:
-    return tuple((_bytes(name).lower(), _bytes(value)) for name, value in fields)
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode("latin-1")
+    return tuple((latin1(name).lower(), latin1(value)) for name, value in fields)

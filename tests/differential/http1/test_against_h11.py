@@ -18,9 +18,8 @@ CASES = settings(max_examples=200, deadline=None, suppress_health_check=[HealthC
 
 @pytest.fixture(scope="module")
 def codec() -> Iterator[Codec]:
-    running = Codec.start()
-    yield running
-    running.stop()
+    with Codec() as running:
+        yield running
 
 
 @CASES

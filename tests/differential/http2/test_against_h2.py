@@ -26,9 +26,8 @@ def _broken(right: st.SearchStrategy[list[Frame]]) -> st.SearchStrategy[list[Fra
 
 @pytest.fixture(scope="module")
 def codec() -> Iterator[Codec]:
-    running = Codec.start()
-    yield running
-    running.stop()
+    with Codec() as running:
+        yield running
 
 
 @CASES

@@ -5,24 +5,20 @@
 //! in the end, a count of pieces, and the pieces with their lengths; numbers are 32 bits, big-endian. Bytes appear in
 //! the JSON as the characters U+0000 to U+00FF.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use meshloom_wire::http1::{BodyLength, Limits, Method, RequestParser, ResponseParser};
 use serde_json::{Value, json};
 
 mod driver;
+#[path = "../shared/mod.rs"]
+mod shared;
 
-use driver::{Event, Field, Role, Session};
+use driver::{Event, Role, Session};
+use shared::{pairs, read_byte, read_pieces, serve, text};
 
 fn main() -> io::Result<()> {
-    let mut input = io::stdin().lock();
-    let mut output = io::stdout().lock();
-    while let Some(role) = read_byte(&mut input)? {
-        let events = run(role, &mut input)?;
-        writeln!(output, "{}", Value::Array(events))?;
-        output.flush()?;
-    }
-    Ok(())
+    serve(io::stdin().lock(), run)
 }
 
 fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
@@ -34,11 +30,7 @@ fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
     };
     let mut session = Session::new(role, Limits::default());
     let closes = read_byte(input)?;
-    for _ in 0..read_number(input)? {
-        let mut piece = vec![0; read_number(input)? as usize];
-        input.read_exact(&mut piece)?;
-        session.feed(&piece);
-    }
+    read_pieces(input, |piece| session.feed(piece))?;
     if closes == Some(1) {
         session.finish();
     }
@@ -53,7 +45,7 @@ fn to_json(event: &Event) -> Value {
             "target": text(&request.target),
             "authority": request.authority.as_deref().map(text),
             "version": request.version.as_str(),
-            "fields": fields(&request.fields),
+            "fields": pairs(&request.fields),
             "body": body(request.body),
             "keep_alive": request.keep_alive,
         }),
@@ -62,12 +54,12 @@ fn to_json(event: &Event) -> Value {
             "status": response.status,
             "reason": text(&response.reason),
             "version": response.version.as_str(),
-            "fields": fields(&response.fields),
+            "fields": pairs(&response.fields),
             "body": body(response.body),
             "keep_alive": response.keep_alive,
         }),
         Event::Data(payload) => json!({"type": "data", "bytes": text(payload)}),
-        Event::Trailers(trailers) => json!({"type": "trailers", "fields": fields(trailers)}),
+        Event::Trailers(trailers) => json!({"type": "trailers", "fields": pairs(trailers)}),
         Event::End => json!({"type": "end"}),
         Event::Stop => json!({"type": "stop"}),
         Event::Fault(fault) => json!({
@@ -79,10 +71,6 @@ fn to_json(event: &Event) -> Value {
     }
 }
 
-fn fields(fields: &[Field]) -> Vec<[String; 2]> {
-    fields.iter().map(|(name, value)| [text(name), text(value)]).collect()
-}
-
 fn body(length: BodyLength) -> Value {
     match length {
         BodyLength::None => json!("none"),
@@ -90,19 +78,4 @@ fn body(length: BodyLength) -> Value {
         BodyLength::Chunked => json!("chunked"),
         BodyLength::UntilClose => json!("until-close"),
     }
-}
-
-fn text(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
-}
-
-fn read_byte(input: &mut impl Read) -> io::Result<Option<u8>> {
-    let mut byte = [0];
-    Ok((input.read(&mut byte)? == 1).then_some(byte[0]))
-}
-
-fn read_number(input: &mut impl Read) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    input.read_exact(&mut bytes)?;
-    Ok(u32::from_be_bytes(bytes))
 }

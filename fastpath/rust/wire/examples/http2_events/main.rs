@@ -5,24 +5,20 @@
 //! open: 1 GET, 2 HEAD, 3 CONNECT), a count of pieces, and the pieces with their lengths; numbers are 32 bits,
 //! big-endian. Bytes appear in the JSON as the characters U+0000 to U+00FF. The last event is what was written.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 
 use meshloom_wire::http2::{Config, ResetBy, Role};
 use serde_json::{Value, json};
 
 mod driver;
+#[path = "../shared/mod.rs"]
+mod shared;
 
-use driver::{Event, Field, Line, Session};
+use driver::{Event, Line, Session};
+use shared::{pairs, read_pieces, serve, text};
 
 fn main() -> io::Result<()> {
-    let mut input = io::stdin().lock();
-    let mut output = io::stdout().lock();
-    while let Some(role) = read_byte(&mut input)? {
-        let events = run(role, &mut input)?;
-        writeln!(output, "{}", Value::Array(events))?;
-        output.flush()?;
-    }
-    Ok(())
+    serve(io::stdin().lock(), run)
 }
 
 fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
@@ -36,11 +32,7 @@ fn run(role: u8, input: &mut impl Read) -> io::Result<Vec<Value>> {
         2 => session.ask(b"HEAD", true),
         _ => session.ask(b"CONNECT", false),
     };
-    for _ in 0..read_number(input)? {
-        let mut piece = vec![0; read_number(input)? as usize];
-        input.read_exact(&mut piece)?;
-        session.feed(&piece);
-    }
+    read_pieces(input, |piece| session.feed(piece))?;
     let mut told: Vec<Value> = session.events.iter().map(to_json).collect();
     if role == 0 {
         echo(&mut session);
@@ -116,23 +108,4 @@ fn to_json_line(line: &Line) -> Value {
         "path": text(&line.path),
         "protocol": line.protocol.as_deref().map(text),
     })
-}
-
-fn pairs(fields: &[Field]) -> Vec<[String; 2]> {
-    fields.iter().map(|(name, value)| [text(name), text(value)]).collect()
-}
-
-fn text(bytes: &[u8]) -> String {
-    bytes.iter().copied().map(char::from).collect()
-}
-
-fn read_byte(input: &mut impl Read) -> io::Result<Option<u8>> {
-    let mut byte = [0];
-    Ok((input.read(&mut byte)? == 1).then_some(byte[0]))
-}
-
-fn read_number(input: &mut impl Read) -> io::Result<u32> {
-    let mut bytes = [0; 4];
-    input.read_exact(&mut bytes)?;
-    Ok(u32::from_be_bytes(bytes))
 }
