@@ -52,6 +52,8 @@ pub struct Cluster {
     pub transport_matches: Box<[TransportMatch]>,
     /// How HTTP is spoken.
     pub http: HttpUpstream,
+    /// Names from requests, where TLS takes them.
+    pub server_names: Option<ServerNames>,
     /// Keep-alive of TCP.
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// The service it stands for, for metrics (`filter_metadata.istio`).
@@ -361,6 +363,17 @@ pub struct HttpUpstream {
     pub max_response_headers: u32,
     /// Bytes of a response's head (60 KiB unless set).
     pub max_response_headers_bytes: u32,
+}
+
+/// TLS takes names from the request that a connection is made for: from its host, or from a header.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerNames {
+    /// The name is sent as server name (SNI).
+    pub sent: bool,
+    /// The server's certificate must have the name.
+    pub checked: bool,
+    /// Header that has the name, where it is there and not empty.
+    pub header: Option<HeaderName>,
 }
 
 /// Keep-alive of TCP. `None` is the kernel's own setting.

@@ -16,7 +16,7 @@ use discovery::endpoint_source;
 use super::context::Context;
 use super::endpoint::{labels, text_in};
 use super::health::health_check;
-use super::http_upstream::{Options, http_upstream};
+use super::http_upstream::{Options, Spoken, http_upstream};
 use super::listener::DEFAULT_BUFFER;
 use super::outlier::{circuit_breakers, outlier_detection};
 use super::parts::{extension, positive, unpack, unsupported};
@@ -24,8 +24,7 @@ use super::path::{At, Invalid};
 use super::proxy_header::proxy_header;
 use super::{tls, types};
 use crate::cluster::{
-    Cluster, DestinationService, HealthEffects, HttpProtocol, HttpUpstream, TcpKeepalive, TransportMatch,
-    UpstreamTransport,
+    Cluster, DestinationService, HealthEffects, HttpProtocol, TcpKeepalive, TransportMatch, UpstreamTransport,
 };
 use crate::ids::ClusterName;
 use crate::proxy_header::ProxyHeader;
@@ -53,6 +52,7 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         common_http_protocol_options: _,
         http_protocol_options: _,
         http2_protocol_options: _,
+        upstream_http_protocol_options: _,
         typed_extension_protocol_options: _,
         dns_refresh_rate: _,
         outlier_detection: outlier,
@@ -70,7 +70,7 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
     let common = common_lb_config.unwrap_or_default();
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
     let travel = travel(transport_socket.as_ref(), &transport_socket_matches, at, cx)?;
-    let http = travel.spoken(options, at)?;
+    let (http, server_names) = travel.spoken(options, at)?;
     Ok(Cluster {
         balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
         slow_start: slow_start(lb_config, at)?,
@@ -90,6 +90,7 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         proxy_header: travel.proxy_header,
         transport_matches: travel.matches,
         http,
+        server_names,
         tcp_keepalive: keepalive(upstream_connection_options, at)?,
         service: istio.and_then(service).map(Arc::new),
         external: istio.is_some_and(is_external),
@@ -102,6 +103,7 @@ fn protocol_options(value: &mut proto::Cluster, at: &At<'_>) -> Result<Options, 
         http1: value.http_protocol_options.take(),
         http2: value.http2_protocol_options.take(),
         extension: protocol_extension(std::mem::take(&mut value.typed_extension_protocol_options), at)?,
+        names: value.upstream_http_protocol_options.take(),
         max_requests: value.max_requests_per_connection,
     })
 }
@@ -143,15 +145,15 @@ fn travel(
 
 impl Travel {
     /// Which HTTP is spoken over it.
-    fn spoken(&self, options: Options, at: &At<'_>) -> Result<HttpUpstream, Invalid> {
-        let http = http_upstream(options, matches!(self.transport, UpstreamTransport::Tls(_)), at)?;
+    fn spoken(&self, options: Options, at: &At<'_>) -> Result<Spoken, Invalid> {
+        let (http, names) = http_upstream(options, matches!(self.transport, UpstreamTransport::Tls(_)), at)?;
         let told =
             self.proxy_header.is_some() || self.matches.iter().any(|other| other.proxy_header.is_some());
         if told && http.protocol != HttpProtocol::Http1 {
             // The header tells of one client, and streams of many would share the connection.
             return Err(at.field("transport_socket").refuse("behind a PROXY header only HTTP/1.1 is spoken"));
         }
-        Ok(http)
+        Ok((http, names))
     }
 }
 

@@ -11,8 +11,9 @@ use super::http2::http2_options;
 use super::parts::{choice, extension, limit, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::types;
-use crate::cluster::{HttpProtocol, HttpUpstream};
+use crate::cluster::{HttpProtocol, HttpUpstream, ServerNames};
 use crate::http2::Http2Options;
+use crate::matcher::HeaderName;
 
 /// Less than another meshproxy lets a kept connection wait (75 s), so that no request meets its end. Envoy: 1 h.
 const DEFAULT_IDLE: Duration = Duration::from_secs(60);
@@ -25,18 +26,23 @@ pub(super) struct Options {
     pub(super) http1: Option<core::Http1ProtocolOptions>,
     pub(super) http2: Option<core::Http2ProtocolOptions>,
     pub(super) extension: Option<xds::Any>,
+    pub(super) names: Option<core::UpstreamHttpProtocolOptions>,
     pub(super) max_requests: Option<u32>,
 }
 
-pub(super) fn http_upstream(value: Options, tls: bool, at: &At<'_>) -> Result<HttpUpstream, Invalid> {
-    let Options { common, http1, http2, extension: any, max_requests } = value;
+/// How HTTP is spoken, and which names of requests TLS takes.
+pub(super) type Spoken = (HttpUpstream, Option<ServerNames>);
+
+pub(super) fn http_upstream(value: Options, tls: bool, at: &At<'_>) -> Result<Spoken, Invalid> {
+    let Options { common, http1, http2, extension: any, names, max_requests } = value;
     let at_common = at.field("common_http_protocol_options");
     let Some(any) = any else {
         let protocol = if http2.is_some() { HttpProtocol::Http2 } else { HttpProtocol::Http1 };
         let codecs = codecs(protocol, http1, http2, at)?;
-        return options(common, codecs, max_requests, &at_common);
+        let names = server_names(names, &at.field("upstream_http_protocol_options"))?;
+        return Ok((options(common, codecs, max_requests, &at_common)?, names));
     };
-    if common.is_some() || http1.is_some() || http2.is_some() {
+    if common.is_some() || http1.is_some() || http2.is_some() || names.is_some() {
         return Err(at_common.refuse("typed_extension_protocol_options excludes this"));
     }
     let at = at.field("typed_extension_protocol_options");
@@ -45,10 +51,30 @@ pub(super) fn http_upstream(value: Options, tls: bool, at: &At<'_>) -> Result<Ht
     if kind != types::HTTP_UPSTREAM {
         return Err(unsupported(kind, "give HttpProtocolOptions", &at));
     }
-    let proto::HttpProtocolOptions { common_http_protocol_options: common, upstream_protocol_options } =
-        unpack(any, &at)?;
+    let proto::HttpProtocolOptions {
+        common_http_protocol_options: common,
+        upstream_http_protocol_options: names,
+        upstream_protocol_options,
+    } = unpack(any, &at)?;
     let codecs = chosen(at.required(upstream_protocol_options)?, tls, &at)?;
-    options(common, codecs, max_requests, &at.field("common_http_protocol_options"))
+    let names = server_names(names, &at.field("upstream_http_protocol_options"))?;
+    Ok((options(common, codecs, max_requests, &at.field("common_http_protocol_options"))?, names))
+}
+
+fn server_names(
+    value: Option<core::UpstreamHttpProtocolOptions>,
+    at: &At<'_>,
+) -> Result<Option<ServerNames>, Invalid> {
+    let Some(value) = value else { return Ok(None) };
+    let core::UpstreamHttpProtocolOptions { auto_sni, auto_san_validation, override_auto_sni_header } = value;
+    let header = match override_auto_sni_header.as_str() {
+        "" => None,
+        name => Some(HeaderName::parse(name).ok_or_else(|| {
+            at.field("override_auto_sni_header").refuse(format!("{name:?} is no header name"))
+        })?),
+    };
+    let names = ServerNames { sent: auto_sni, checked: auto_san_validation, header };
+    Ok((names.sent || names.checked).then_some(names))
 }
 
 /// Which version is spoken, and how the second is.

@@ -155,6 +155,11 @@ pub(super) fn upstream(
     if common.certificates.len() > 1 {
         return Err(at_common.refuse("a client shows one certificate; give one"));
     }
+    if auto_sni_san_validation && common.validation.is_none() {
+        return Err(at_common
+            .field("validation_context")
+            .refuse("the certificate's name cannot be believed unchecked: give trusted_ca"));
+    }
     Ok(UpstreamTls {
         common,
         sni: (!sni.is_empty()).then(|| sni.into()),

@@ -9,6 +9,7 @@ use meshloom_model::route::{Forward, HostRewrite, IdleTimeout, PathRewrite, Retr
 use meshloom_model::subset::MetadataMatch;
 use meshloom_wire::http1::KnownHeader as H;
 
+use super::server_name::server_name;
 use super::{Exchange, RetryConditions, Stage};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
@@ -40,6 +41,8 @@ impl Engine {
         self.mutate_request(exchange, &ops);
         let entry = exchange.entry;
         rewrite_host(exchange, Exchange::host_rewrite(forward, entry), forward.append_x_forwarded_host);
+        let names = self.clusters.get(cluster).and_then(|cluster| cluster.spec.server_names.as_ref());
+        exchange.server_name = names.and_then(|names| server_name(exchange, names));
         if let Some(rewrite) = &forward.path_rewrite {
             rewrite_path(exchange, rewrite);
         }

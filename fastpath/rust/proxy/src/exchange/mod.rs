@@ -14,6 +14,7 @@ mod lifetime;
 mod local;
 mod respond;
 mod retry;
+mod server_name;
 mod timers;
 mod tunnel;
 pub(crate) mod values;
@@ -56,6 +57,8 @@ pub(crate) struct Exchange {
     /// Which of the route's weighted clusters was drawn.
     pub(crate) entry: Option<usize>,
     pub(crate) cluster: Option<ClusterId>,
+    /// The name that TLS takes from the request, where the cluster wants that.
+    pub(crate) server_name: Option<Rc<str>>,
     pub(crate) stage: Stage,
     pub(crate) tunnel: Tunnel,
     pub(crate) link: Link,
@@ -263,6 +266,7 @@ impl Exchange {
             route: None,
             entry: None,
             cluster: None,
+            server_name: None,
             stage: Stage::Requesting,
             tunnel: Tunnel::None,
             link: Link::None,

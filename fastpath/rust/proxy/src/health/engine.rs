@@ -156,7 +156,7 @@ impl Engine {
         }
         link.connecting = false;
         let tls = check.host.check_tls.borrow().clone()?;
-        let begun = tls.connect(&check.host, &[]).ok().map(|session| link.io.start_client_tls(session));
+        let begun = tls.connect(&check.host, &[], None).ok().map(|session| link.io.start_client_tls(session));
         match begun {
             Some(Ok(())) => None,
             _ => Some(End::Answer(Answer::Broken)),

@@ -51,24 +51,35 @@ impl ClientTls {
     }
 
     /// Begins a session with a host. `offers` are the protocols to offer (ALPN) where the configuration names none.
-    pub(crate) fn connect(&self, host: &Host, offers: &[&[u8]]) -> Result<TlsSession, String> {
+    pub(crate) fn connect(
+        &self,
+        host: &Host,
+        offers: &[&[u8]],
+        asked: Option<AskedName<'_>>,
+    ) -> Result<TlsSession, String> {
         let mut config = Arc::clone(self.config.as_ref().map_err(Clone::clone)?);
         if config.alpn_protocols.is_empty() && !offers.is_empty() {
             Arc::make_mut(&mut config).alpn_protocols = offers.iter().map(|name| name.to_vec()).collect();
         }
         let mut hasher = DefaultHasher::new();
         host.place().address.hash(&mut hasher);
-        TlsSession::client(config, self.server_name(host)?, hasher.finish())
+        let demanded = asked.filter(|asked| asked.checked).map(|asked| asked.name);
+        // A session tells that the server had this name, and no other.
+        demanded.hash(&mut hasher);
+        let demanded = demanded.map(name).transpose()?;
+        TlsSession::client(config, self.server_name(host, asked)?, hasher.finish(), demanded)
             .map_err(|error| format!("TLS: {error}"))
     }
 
     /// The name to ask for. rustls sends none for an address.
-    fn server_name(&self, host: &Host) -> Result<ServerName<'static>, String> {
+    fn server_name(&self, host: &Host, asked: Option<AskedName<'_>>) -> Result<ServerName<'static>, String> {
         let hostname = host.endpoint().hostname.clone();
-        let name = match &self.spec.sni {
+        let asked = asked.filter(|asked| asked.sent && asked.name.parse::<IpAddr>().is_err());
+        let text = match (asked, &self.spec.sni) {
+            (Some(asked), _) => asked.name.to_owned(),
             _ if self.spec.auto_host_sni && !hostname.is_empty() => hostname.to_string(),
-            Some(name) => name.to_string(),
-            None => {
+            (None, Some(name)) => name.to_string(),
+            (None, None) => {
                 let address = match &host.place().address {
                     meshloom_model::Address::Ip(address) => address.ip(),
                     meshloom_model::Address::Unix(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -76,8 +87,22 @@ impl ClientTls {
                 return Ok(ServerName::IpAddress(address.into()));
             }
         };
-        ServerName::try_from(name.clone()).map_err(|_| format!("TLS: {name:?} is not a server name"))
+        name(&text)
     }
+}
+
+fn name(text: &str) -> Result<ServerName<'static>, String> {
+    ServerName::try_from(text.to_owned()).map_err(|_| format!("TLS: {text:?} is not a server name"))
+}
+
+/// A name that a request brings for the connection that is made for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedName<'a> {
+    pub(crate) name: &'a str,
+    /// It is sent, unless it is an address.
+    pub(crate) sent: bool,
+    /// The server's certificate must have it.
+    pub(crate) checked: bool,
 }
 
 fn client_config(spec: &UpstreamTls, snapshot: &Snapshot) -> Result<ClientConfig, String> {

@@ -27,7 +27,7 @@ mod staple;
 mod tickets;
 mod verifier;
 
-pub(crate) use client::ClientTls;
+pub(crate) use client::{AskedName, ClientTls};
 pub(crate) use contexts::{TlsCache, TlsContexts};
 pub(crate) use identity::PeerIdentity;
 pub(crate) use notes::{Refusal, Staple};

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 
 use rustls::SignatureScheme;
+use rustls::pki_types::ServerName;
 
 /// Why a peer was not let in, in Envoy's terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(crate) struct Notes {
     pub(crate) staple: Option<Staple>,
     /// Which endpoint we are connected with, as the client.
     pub(super) endpoint: u64,
+    /// A name that the server's certificate must have, besides those of the configuration.
+    pub(super) demanded: Option<ServerName<'static>>,
 }
 
 thread_local! {

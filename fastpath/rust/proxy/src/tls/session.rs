@@ -75,13 +75,15 @@ impl TlsSession {
         Self { server: Some(tls), ..Self::new(Side::Waiting) }
     }
 
-    /// The client's side. `endpoint` tells one server from another, for their sessions.
+    /// The client's side. `endpoint` tells one server from another, for their sessions; `demanded` is a name that the
+    /// server's certificate must have.
     pub(crate) fn client(
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
         endpoint: u64,
+        demanded: Option<ServerName<'static>>,
     ) -> Result<Self, rustls::Error> {
-        let mut notes = Notes { endpoint, ..Notes::default() };
+        let mut notes = Notes { endpoint, demanded, ..Notes::default() };
         let connection = notes.during(|| UnbufferedClientConnection::new(config, name))?;
         Ok(Self { notes, ..Self::new(Side::Client(connection)) })
     }

@@ -107,7 +107,7 @@ impl PeerVerifier {
     /// resumed: time has passed since it was checked.
     pub(super) fn vouches_for(&self, chain: &[CertificateDer<'_>]) -> bool {
         let Some((first, rest)) = chain.split_first() else { return false };
-        self.rules.is_some() && self.verify(first, rest, UnixTime::now()).is_ok()
+        self.rules.is_some() && self.verify_client(first, rest, UnixTime::now()).is_ok()
     }
 
     /// Is a client to be asked for a certificate?
@@ -132,12 +132,28 @@ impl PeerVerifier {
         part(format!("{crl_leaf_only} {allow_expired} {accept_untrusted} {max_depth:?}").as_bytes());
     }
 
-    fn verify(
+    fn verify_client(
         &self,
         der: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), Failed> {
+        self.verify(der, intermediates, now, &[], false)
+    }
+
+    /// `demanded` are names that the certificate must have, each of them; `instead` of those in the rules, or besides.
+    fn verify(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+        demanded: &[&ServerName<'_>],
+        instead: bool,
+    ) -> Result<(), Failed> {
+        let vouched = self.rules.as_ref().is_some_and(ValidationContext::has_authorities);
+        if !demanded.is_empty() && !vouched {
+            return Err(refused(Refusal::Chain, Refused::NoRules));
+        }
         let Some(rules) = &self.rules else { return Ok(()) };
         if !rules.has_authorities() && !rules.has_demands() {
             return Err(refused(Refusal::Chain, Refused::NoRules));
@@ -150,23 +166,35 @@ impl PeerVerifier {
             Role::Client(_) => KeyUsage::server_auth(),
         };
         self.authorities.verify(rules, &cert, &parts, intermediates, now, usage)?;
-        demands::names(rules, &parts)?;
+        for name in demanded {
+            cert.verify_is_valid_for_subject_name(name)
+                .map_err(|_| refused(Refusal::Names, Refused::Name))?;
+        }
+        if !instead {
+            demands::names(rules, &parts)?;
+        }
         demands::pins(rules, &cert)
     }
 
-    /// What only clients ask of a certificate.
-    fn verify_server(&self, der: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), Failed> {
+    /// What clients ask of a server's certificate: the rules, and the name that was sent for or that a request brought.
+    fn verify_server(
+        &self,
+        der: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<(), Failed> {
         let Role::Client(demands) = self.role else { return Ok(()) };
+        let brought = notes::open(|notes| notes.demanded.clone());
+        // An address is not sent, and stands here for no name at all.
+        let sent = Some(name).filter(|name| demands.server_name && matches!(name, ServerName::DnsName(_)));
+        let demanded: Vec<&ServerName<'_>> = sent.into_iter().chain(&brought).collect();
+        self.verify(der, intermediates, now, &demanded, sent.is_some())?;
         let broken = || (Refusal::Chain, Error::InvalidCertificate(CertificateError::BadEncoding));
         let parts = Certificate::read(der).ok_or_else(broken)?;
         // BoringSSL has the same rule, and always for elliptic curves.
         if (demands.rsa_key_usage || !parts.has_rsa_key()) && !parts.may_sign() {
             return Err(refused(Refusal::KeyUsage, Refused::KeyUsage));
-        }
-        if demands.server_name {
-            let cert = EndEntityCert::try_from(der).map_err(|_| broken())?;
-            cert.verify_is_valid_for_subject_name(name)
-                .map_err(|_| refused(Refusal::Names, Refused::Name))?;
         }
         Ok(())
     }
@@ -215,9 +243,7 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let result = self
-            .verify(end_entity, intermediates, now)
-            .and_then(|()| self.verify_server(end_entity, server_name));
+        let result = self.verify_server(end_entity, intermediates, server_name, now);
         self.outcome(result, end_entity, intermediates).map(|()| ServerCertVerified::assertion())
     }
 
@@ -260,7 +286,7 @@ impl ClientCertVerifier for PeerVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let result = self.verify(end_entity, intermediates, now);
+        let result = self.verify_client(end_entity, intermediates, now);
         self.outcome(result, end_entity, intermediates).map(|()| ClientCertVerified::assertion())
     }
 

@@ -9,13 +9,13 @@ use meshloom_model::cluster::TcpKeepalive;
 use meshloom_model::route::ResourcePriority;
 use meshloom_wire::http1::Limits;
 
-use super::{Host, Speaks, Upstream, UpstreamFate, UpstreamState, bump};
+use super::{Host, Lane, Speaks, Upstream, UpstreamFate, UpstreamState};
 use crate::engine::Engine;
 use crate::health::HealthReport;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::telemetry::TlsStats;
-use crate::tls::TlsSession;
+use crate::tls::{AskedName, TlsSession};
 use crate::transport::{Read, SocketError, connect, keep_alive, local_address, take_error};
 
 impl Engine {
@@ -24,7 +24,7 @@ impl Engine {
         &mut self,
         host: &Rc<Host>,
         state: UpstreamState,
-        speaks: Speaks,
+        lane: &Lane,
     ) -> Result<Token, Failure> {
         let Some(cluster) = self.clusters.get_mut(host.cluster) else {
             return Err(Failure::Internal("no cluster"));
@@ -52,14 +52,14 @@ impl Engine {
         let counted = cluster.breakers(ResourcePriority::Default).acquire(Resource::Connections).is_ok();
         stats.cx_total.inc();
         stats.cx_active.add(1);
-        bump(&host.connections, true);
+        host.note_open(lane, true);
         let upstream = Box::new(Upstream {
             counted_connection: counted,
             deadline: self.now().after(timeout),
             opened: self.now(),
             id: self.connection_id(),
             limits,
-            ..Upstream::connecting(fd, host, state, speaks)
+            ..Upstream::connecting(fd, host, state, lane)
         });
         let Some(token) = self.ups.reserve() else { return Err(Failure::Internal("too many connections")) };
         if let Err(error) = self.poller.add(upstream.io.fd(), token) {
@@ -68,7 +68,7 @@ impl Engine {
             return Err(Failure::ConnectFailed { reason: describe(&error).into() });
         }
         if state == UpstreamState::Connecting {
-            host.note_connecting(speaks, true);
+            host.note_connecting(lane, true);
         }
         self.settle_upstream_kept(token, upstream);
         Ok(token)
@@ -98,7 +98,7 @@ impl Engine {
         match tls {
             None => self.upstream_ready(token, upstream),
             Some(tls) => {
-                let session = tls.connect(&upstream.host, upstream.offers());
+                let session = tls.connect(&upstream.host, upstream.offers(), self.asked_name(upstream));
                 match session {
                     Ok(session) => self.start_upstream_tls(token, upstream, session),
                     Err(reason) => {
@@ -110,6 +110,13 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// The name that TLS takes from the request that the connection is made for.
+    fn asked_name<'a>(&'a self, upstream: &'a Upstream) -> Option<AskedName<'a>> {
+        let names = self.clusters.get(upstream.host.cluster)?.spec.server_names.as_ref()?;
+        let name = upstream.lane.name.as_deref()?;
+        Some(AskedName { name, sent: names.sent, checked: names.checked })
     }
 
     fn start_upstream_tls(
@@ -166,8 +173,8 @@ impl Engine {
 
     /// The connection can carry requests, in the version that was agreed on.
     fn http_ready(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
-        let (host, speaks) = (Rc::clone(&upstream.host), upstream.speaks);
-        host.note_connecting(speaks, false);
+        let (host, speaks) = (Rc::clone(&upstream.host), upstream.lane.speaks);
+        host.note_connecting(&upstream.lane, false);
         let http2 = match speaks {
             Speaks::Http1 => false,
             Speaks::Http2 => true,
@@ -189,7 +196,7 @@ impl Engine {
         self.serve_waiting(token, upstream);
         if speaks == Speaks::Either {
             // This one carries but one exchange at a time.
-            self.open_for_waiting(&host, speaks);
+            self.open_for_waiting(&host, &upstream.lane);
         }
         UpstreamFate::Keep
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use meshloom_wire::http1::{BodyDecoder, Headers, Limits, ResponseParser};
 
-use super::{Host, Http2, Speaks};
+use super::{Host, Http2, Lane, Speaks};
 use crate::codec::{Outbox, Sender};
 use crate::reactor::{Millis, Token};
 use crate::transport::Transport;
@@ -28,8 +28,8 @@ pub(crate) struct Upstream {
     pub(crate) connecting: bool,
     /// It holds a place among the connections of its cluster.
     pub(crate) counted_connection: bool,
-    /// Which version it is made to speak.
-    pub(crate) speaks: Speaks,
+    /// What it is made for.
+    pub(crate) lane: Lane,
     pub(crate) http: ResponseReader,
     /// Its streams, once it has turned out to speak HTTP/2.
     pub(crate) http2: Option<Box<Http2>>,
@@ -51,7 +51,7 @@ pub(crate) struct Upstream {
 
 impl Upstream {
     /// A connection that is being made.
-    pub(super) fn connecting(fd: OwnedFd, host: &Rc<Host>, state: UpstreamState, speaks: Speaks) -> Self {
+    pub(super) fn connecting(fd: OwnedFd, host: &Rc<Host>, state: UpstreamState, lane: &Lane) -> Self {
         Self {
             io: Transport::new(fd),
             host: Rc::clone(host),
@@ -63,7 +63,7 @@ impl Upstream {
             served: 0,
             connecting: true,
             counted_connection: false,
-            speaks,
+            lane: lane.clone(),
             http: ResponseReader::default(),
             http2: None,
             sender: Sender::Nothing,
@@ -161,7 +161,7 @@ impl Upstream {
 
     /// What is offered in a TLS handshake (ALPN) where the configuration names nothing.
     pub(super) fn offers(&self) -> &'static [&'static [u8]] {
-        match (self.state, self.speaks) {
+        match (self.state, self.lane.speaks) {
             // Nobody knows what is spoken in there.
             (UpstreamState::Tunnel(_) | UpstreamState::Busy(_), _) => &[],
             (_, Speaks::Http1) => &[b"http/1.1"],

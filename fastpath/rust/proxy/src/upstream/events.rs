@@ -5,7 +5,7 @@ use std::rc::Rc;
 use meshloom_balance::Resource;
 use meshloom_model::route::ResourcePriority;
 
-use super::{Host, Upstream, UpstreamState, bump};
+use super::{Host, Upstream, UpstreamState};
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Link};
 use crate::reactor::{Millis, Ready, Token};
@@ -173,7 +173,7 @@ impl Engine {
             UpstreamFate::Keep => self.settle_upstream_kept(token, upstream),
             UpstreamFate::Close => self.drop_upstream(token, &upstream),
             UpstreamFate::Fail(failure) => {
-                let (state, host, speaks) = (upstream.state, Rc::clone(&upstream.host), upstream.speaks);
+                let (state, host, lane) = (upstream.state, Rc::clone(&upstream.host), upstream.lane.clone());
                 let reserved = upstream.reserved;
                 self.drop_upstream(token, &upstream);
                 drop(upstream);
@@ -184,7 +184,10 @@ impl Engine {
                         Some(exchange) => {
                             self.tell_waiting(exchange, &host, &failure);
                         }
-                        None => self.waiting_lost(&host, speaks, &failure),
+                        None => {
+                            self.waiting_lost(&host, &lane, &failure);
+                            self.open_for_waiting(&host, &lane);
+                        }
                     },
                     UpstreamState::Idle | UpstreamState::Shared => {}
                 }
@@ -194,9 +197,9 @@ impl Engine {
 
     pub(super) fn drop_upstream(&mut self, token: Token, upstream: &Upstream) {
         match upstream.state {
-            UpstreamState::Idle | UpstreamState::Shared => upstream.host.forget(upstream.speaks, token),
+            UpstreamState::Idle | UpstreamState::Shared => upstream.host.forget(&upstream.lane, token),
             UpstreamState::Connecting | UpstreamState::Handshaking => {
-                upstream.host.note_connecting(upstream.speaks, false);
+                upstream.host.note_connecting(&upstream.lane, false);
             }
             UpstreamState::Busy(_) | UpstreamState::Tunnel(_) => {}
         }
@@ -206,13 +209,14 @@ impl Engine {
             None => matches!(upstream.state, UpstreamState::Busy(_)),
         };
         self.count_closed(upstream, active);
-        if !upstream.connecting {
-            self.open_for_waiting(&upstream.host, upstream.speaks);
+        let was_made = !matches!(upstream.state, UpstreamState::Connecting | UpstreamState::Handshaking);
+        if was_made {
+            self.open_for_waiting(&upstream.host, &upstream.lane);
         }
     }
 
     pub(super) fn count_closed(&mut self, upstream: &Upstream, active: bool) {
-        bump(&upstream.host.connections, false);
+        upstream.host.note_open(&upstream.lane, false);
         let length = self.now().since(upstream.opened);
         let Some(cluster) = self.clusters.get_mut(upstream.host.cluster) else { return };
         let stats = cluster.stats;

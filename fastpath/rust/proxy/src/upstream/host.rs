@@ -1,7 +1,6 @@
 //! One endpoint of one cluster in this worker: its pool of connections and what it is doing.
 
-use std::cell::{Cell, RefCell, RefMut};
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use meshloom_balance::Verdict;
 use meshloom_model::{Address, Endpoint};
 
 use super::ClusterId;
+use super::pools::Pools;
 use crate::health::Known;
 use crate::reactor::Token;
 use crate::tls::ClientTls;
@@ -42,8 +42,8 @@ pub(crate) struct Host {
     pub(crate) leaving: Cell<bool>,
     /// No longer of the cluster: no connection goes back to the pool.
     pub(crate) removed: Cell<bool>,
-    /// One pool for each way to agree on a version.
-    pools: RefCell<[Pool; 3]>,
+    /// Its connections that carry HTTP.
+    pub(super) pools: RefCell<Pools>,
     /// What the host chose when it was last asked.
     pub(crate) chose_http2: Cell<Option<bool>>,
     /// Streams that it allows on a connection, or is taken to allow before it has said so.
@@ -52,15 +52,6 @@ pub(crate) struct Host {
 
 /// No server should allow fewer (RFC 9113 6.5.2).
 const USUAL_STREAMS: u32 = 100;
-
-/// Which version of HTTP a connection is made for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Speaks {
-    Http1,
-    Http2,
-    /// What the upstream chooses in the TLS handshake.
-    Either,
-}
 
 /// An address, and the same as text for logs.
 #[derive(Debug)]
@@ -73,18 +64,6 @@ impl Place {
     fn new(address: Address) -> Self {
         Self { text: address.to_string().into(), address }
     }
-}
-
-#[derive(Debug, Default)]
-struct Pool {
-    /// Connections that wait for a request, the most recently used last.
-    idle: Vec<Token>,
-    /// Connections that carry many exchanges at a time.
-    shared: Vec<Token>,
-    /// Connections that are being made for those that wait.
-    connecting: usize,
-    /// Exchanges that wait for a connection, the oldest first.
-    waiting: VecDeque<Token>,
 }
 
 impl Host {
@@ -139,76 +118,6 @@ impl Host {
             self.place.replace(Rc::new(Place::new(endpoint.address.clone())));
         }
         self.endpoint.replace(endpoint);
-    }
-
-    /// The most recently used idle connection: the others may then time out.
-    pub(crate) fn pop_idle(&self, speaks: Speaks) -> Option<Token> {
-        self.pool(speaks).idle.pop()
-    }
-
-    pub(crate) fn push_idle(&self, speaks: Speaks, connection: Token) {
-        self.pool(speaks).idle.push(connection);
-    }
-
-    /// A connection that carries many exchanges.
-    pub(crate) fn share(&self, speaks: Speaks, connection: Token) {
-        self.pool(speaks).shared.push(connection);
-    }
-
-    /// The first of the shared connections that is fit.
-    pub(crate) fn find_shared(&self, speaks: Speaks, fit: impl Fn(Token) -> bool) -> Option<Token> {
-        self.pool(speaks).shared.iter().copied().find(|token| fit(*token))
-    }
-
-    /// Notes that a connection is being made (or no more).
-    pub(crate) fn note_connecting(&self, speaks: Speaks, up: bool) {
-        let connecting = &mut self.pool(speaks).connecting;
-        *connecting = if up { connecting.saturating_add(1) } else { connecting.saturating_sub(1) };
-    }
-
-    /// Exchanges that wait, and connections that are being made for them.
-    pub(crate) fn waiting(&self, speaks: Speaks) -> (usize, usize) {
-        let pool = self.pool(speaks);
-        (pool.waiting.len(), pool.connecting)
-    }
-
-    fn pool(&self, speaks: Speaks) -> RefMut<'_, Pool> {
-        RefMut::map(self.pools.borrow_mut(), |[http1, http2, either]| match speaks {
-            Speaks::Http1 => http1,
-            Speaks::Http2 => http2,
-            Speaks::Either => either,
-        })
-    }
-
-    /// Forgets a connection that has ended.
-    pub(crate) fn forget(&self, speaks: Speaks, connection: Token) {
-        let mut pool = self.pool(speaks);
-        pool.idle.retain(|token| *token != connection);
-        pool.shared.retain(|token| *token != connection);
-    }
-
-    pub(crate) fn take_idle(&self) -> Vec<Token> {
-        self.pools.borrow_mut().iter_mut().flat_map(|pool| std::mem::take(&mut pool.idle)).collect()
-    }
-
-    /// Every connection that carries many exchanges.
-    pub(crate) fn shared(&self) -> Vec<Token> {
-        self.pools.borrow().iter().flat_map(|pool| pool.shared.iter().copied()).collect()
-    }
-
-    pub(crate) fn enqueue(&self, speaks: Speaks, exchange: Token) {
-        self.pool(speaks).waiting.push_back(exchange);
-    }
-
-    pub(crate) fn dequeue(&self, speaks: Speaks) -> Option<Token> {
-        self.pool(speaks).waiting.pop_front()
-    }
-
-    /// An exchange that gives up waiting.
-    pub(crate) fn forget_waiting(&self, exchange: Token) {
-        for pool in self.pools.borrow_mut().iter_mut() {
-            pool.waiting.retain(|token| *token != exchange);
-        }
     }
 }
 

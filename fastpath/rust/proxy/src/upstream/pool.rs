@@ -6,7 +6,7 @@ use meshloom_balance::Resource;
 use meshloom_model::cluster::HttpProtocol;
 use meshloom_model::route::ResourcePriority;
 
-use super::{Host, Speaks, Upstream, UpstreamState};
+use super::{Host, Http2, Lane, Speaks, Upstream, UpstreamState};
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Link, Tunnel};
 use crate::message::Protocol;
@@ -28,12 +28,12 @@ impl Engine {
         if !preamble.is_empty() {
             return self.wait_for_own_connection(token, exchange, host, preamble);
         }
-        let speaks = self.speaks(host, exchange);
-        if speaks.may_share() && self.join_shared(token, exchange, host, speaks) {
+        let lane = Lane { speaks: self.speaks(host, exchange), name: exchange.name_for(host) };
+        if lane.speaks.may_share() && self.join_shared(token, exchange, host, &lane) {
             return Ok(());
         }
-        if speaks != Speaks::Http2 {
-            while let Some(connection) = host.pop_idle(speaks) {
+        if lane.speaks != Speaks::Http2 {
+            while let Some(connection) = host.pop_idle(&lane) {
                 if let Some(mut upstream) = self.ups.take(connection) {
                     let attached = self.attach(token, exchange, connection, &mut upstream);
                     self.settle_upstream_kept(connection, upstream);
@@ -43,7 +43,7 @@ impl Engine {
                 }
             }
         }
-        self.wait_for_connection(token, exchange, host, speaks)
+        self.wait_for_connection(token, exchange, host, &lane)
     }
 
     /// What the connections that this exchange may use are made to speak.
@@ -59,15 +59,9 @@ impl Engine {
     }
 
     /// Begins a stream on the first shared connection that has room for one.
-    fn join_shared(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        host: &Rc<Host>,
-        speaks: Speaks,
-    ) -> bool {
+    fn join_shared(&mut self, token: Token, exchange: &mut Exchange, host: &Rc<Host>, lane: &Lane) -> bool {
         let fit = |token| self.ups.get(token).is_some_and(|upstream| self.takes_stream(upstream));
-        let Some(connection) = host.find_shared(speaks, fit) else { return false };
+        let Some(connection) = host.find_shared(lane, fit) else { return false };
         let Some(mut upstream) = self.ups.take(connection) else { return false };
         let attached = self.attach(token, exchange, connection, &mut upstream);
         self.settle_upstream_kept(connection, upstream);
@@ -79,7 +73,7 @@ impl Engine {
         token: Token,
         exchange: &mut Exchange,
         host: &Rc<Host>,
-        speaks: Speaks,
+        lane: &Lane,
     ) -> Result<(), Failure> {
         let priority = exchange.priority();
         let Some(cluster) = self.clusters.get_mut(host.cluster) else {
@@ -88,13 +82,14 @@ impl Engine {
         let stats = cluster.stats;
         let most = cluster.spec.http.http2.max_concurrent_streams as usize;
         let breakers = cluster.breakers(priority);
-        if speaks.may_share() && !breakers.has_room(Resource::Pending) {
+        if lane.speaks.may_share() && !breakers.has_room(Resource::Pending) {
             stats.rq_pending_overflow.inc();
             return Err(Failure::Overflow);
         }
-        // One connection is always allowed, or an endpoint could never be reached again.
-        let may_connect = breakers.has_room(Resource::Connections) || host.connections.get() == 0;
-        let wants = host.wants_connection(speaks, most, 1);
+        // One connection is always allowed, or an endpoint could never be reached again, or not for that name.
+        let has_room = breakers.has_room(Resource::Connections);
+        let may_connect = has_room || host.is_unreached(lane);
+        let wants = host.wants_connection(lane, most, 1);
         if wants && !may_connect {
             stats.cx_overflow.inc();
         }
@@ -102,10 +97,13 @@ impl Engine {
         exchange.tries.holds_pending = breakers.acquire(Resource::Pending).is_ok();
         stats.rq_pending_total.inc();
         stats.rq_pending_active.add(1);
-        host.enqueue(speaks, token);
+        host.enqueue(lane, token);
         exchange.link = Link::Waiting(Rc::clone(host));
         if wants && may_connect {
-            if let Err(failure) = self.open_connection(host, UpstreamState::Connecting, speaks) {
+            if !has_room && lane.name.is_some() {
+                self.close_idle(host);
+            }
+            if let Err(failure) = self.open_connection(host, UpstreamState::Connecting, lane) {
                 self.leave_queue(token, exchange);
                 return Err(failure);
             }
@@ -113,17 +111,30 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends a connection that waits for a request: another one is needed more.
+    fn close_idle(&mut self, host: &Host) {
+        if let Some(idle) = host.any_idle() {
+            return self.close_upstream(idle);
+        }
+        let is_idle = |token: &Token| {
+            self.ups.get(*token).and_then(|upstream| upstream.http2.as_deref()).is_some_and(Http2::is_idle)
+        };
+        if let Some(idle) = host.shared().into_iter().find(is_idle) {
+            self.retire_http2(idle);
+        }
+    }
+
     /// Opens connections for those that wait and for whom none is on its way: where one has ended, or has no room left.
-    pub(super) fn open_for_waiting(&mut self, host: &Rc<Host>, speaks: Speaks) {
+    pub(super) fn open_for_waiting(&mut self, host: &Rc<Host>, lane: &Lane) {
         loop {
             let Some(cluster) = self.clusters.get_mut(host.cluster) else { return };
             let most = cluster.spec.http.http2.max_concurrent_streams as usize;
             let room = cluster.breakers(ResourcePriority::Default).has_room(Resource::Connections)
-                || host.connections.get() == 0;
-            if !room || !host.wants_connection(speaks, most, 0) {
+                || host.is_unreached(lane);
+            if !room || !host.wants_connection(lane, most, 0) {
                 return;
             }
-            if self.open_connection(host, UpstreamState::Connecting, speaks).is_err() {
+            if self.open_connection(host, UpstreamState::Connecting, lane).is_err() {
                 // Those that wait have deadlines, and others may still free a connection for them.
                 return;
             }
@@ -133,7 +144,7 @@ impl Engine {
     /// A free connection of one exchange at a time: the next that waits gets it, else it goes to the pool.
     pub(super) fn serve_waiting(&mut self, token: Token, upstream: &mut Upstream) {
         let host = Rc::clone(&upstream.host);
-        while let Some(waiting) = host.dequeue(upstream.speaks) {
+        while let Some(waiting) = host.dequeue(&upstream.lane) {
             let Some(mut exchange) = self.exchanges.take(waiting) else { continue };
             let attached = exchange.waits_for(&host) && self.attach(waiting, &mut exchange, token, upstream);
             self.settle_exchange(waiting, exchange);
@@ -153,17 +164,17 @@ impl Engine {
             self.clusters.get(upstream.host.cluster).and_then(|cluster| cluster.spec.http.idle_timeout);
         upstream.state = UpstreamState::Idle;
         upstream.deadline = idle.map_or(Millis::NEVER, |idle| self.now().after(idle));
-        upstream.host.push_idle(upstream.speaks, token);
+        upstream.host.push_idle(&upstream.lane, token);
     }
 
     /// No connection came about: one of those that wait for one is told, or all where all waited for the same.
-    pub(super) fn waiting_lost(&mut self, host: &Rc<Host>, speaks: Speaks, failure: &Failure) {
-        while let Some(token) = host.dequeue(speaks) {
+    pub(super) fn waiting_lost(&mut self, host: &Rc<Host>, lane: &Lane, failure: &Failure) {
+        while let Some(token) = host.dequeue(lane) {
             if !self.tell_waiting(token, host, failure) {
                 continue;
             }
-            let (waiting, connecting) = host.waiting(speaks);
-            if !speaks.may_share() || connecting > 0 || waiting == 0 {
+            let (waiting, connecting) = host.waiting(lane);
+            if !lane.speaks.may_share() || connecting > 0 || waiting == 0 {
                 return;
             }
         }
@@ -199,6 +210,11 @@ impl Engine {
 }
 
 impl Exchange {
+    /// The name that TLS with a host takes from the request.
+    pub(super) fn name_for(&self, host: &Host) -> Option<Rc<str>> {
+        self.server_name.clone().filter(|_| host.tls.borrow().is_some())
+    }
+
     /// Does it wait for a connection to this host?
     pub(super) fn waits_for(&self, host: &Rc<Host>) -> bool {
         matches!(&self.link, Link::Waiting(other) if Rc::ptr_eq(other, host))
@@ -208,9 +224,9 @@ impl Exchange {
 impl Host {
     /// Should one more connection be made for those that wait, and so many more? One that may turn out to carry many
     /// exchanges is waited for.
-    fn wants_connection(&self, speaks: Speaks, most: usize, more: usize) -> bool {
-        let (waiting, connecting) = self.waiting(speaks);
-        let each = match (speaks, self.chose_http2.get()) {
+    fn wants_connection(&self, lane: &Lane, most: usize, more: usize) -> bool {
+        let (waiting, connecting) = self.waiting(lane);
+        let each = match (lane.speaks, self.chose_http2.get()) {
             // Each exchange has asked for its own, and an idle one may have come first.
             (Speaks::Http1, _) if more > 0 => return true,
             (Speaks::Http1, _) | (Speaks::Either, Some(false)) => 1,

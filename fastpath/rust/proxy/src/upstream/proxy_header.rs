@@ -7,7 +7,7 @@ use meshloom_balance::Resource;
 use meshloom_model::proxy_header::ProxyHeader;
 use meshloom_wire::proxy_protocol::{Addresses, write_v1, write_v2};
 
-use super::{Host, Speaks, Upstream, UpstreamState};
+use super::{Host, Lane, Speaks, Upstream, UpstreamState};
 use crate::downstream::ConnectionInfo;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Link};
@@ -56,7 +56,8 @@ impl Engine {
         stats.rq_pending_total.inc();
         stats.rq_pending_active.add(1);
         exchange.link = Link::Waiting(Rc::clone(host));
-        match self.open_connection(host, UpstreamState::Connecting, Speaks::Http1) {
+        let lane = Lane { speaks: Speaks::Http1, name: exchange.name_for(host) };
+        match self.open_connection(host, UpstreamState::Connecting, &lane) {
             Ok(connection) => {
                 self.set_preamble(connection, preamble);
                 if let Some(upstream) = self.ups.get_mut(connection) {

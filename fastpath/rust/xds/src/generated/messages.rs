@@ -130,6 +130,8 @@ pub struct Cluster {
     pub max_requests_per_connection: Option<u32>,
     #[prost(message, optional, tag = "10")]
     pub circuit_breakers: Option<crate::envoy::config::cluster::v3::CircuitBreakers>,
+    #[prost(message, optional, tag = "46")]
+    pub upstream_http_protocol_options: Option<crate::envoy::config::core::v3::UpstreamHttpProtocolOptions>,
     #[prost(message, optional, tag = "29")]
     pub common_http_protocol_options: Option<crate::envoy::config::core::v3::HttpProtocolOptions>,
     #[prost(message, optional, tag = "13")]
@@ -666,6 +668,15 @@ pub struct TypedExtensionConfig {
     pub name: String,
     #[prost(message, optional, tag = "2")]
     pub typed_config: Option<::prost_types::Any>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UpstreamHttpProtocolOptions {
+    #[prost(bool, tag = "1")]
+    pub auto_sni: bool,
+    #[prost(bool, tag = "2")]
+    pub auto_san_validation: bool,
+    #[prost(string, tag = "3")]
+    pub override_auto_sni_header: String,
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]
@@ -2160,6 +2171,8 @@ pub mod v3 {
 pub struct HttpProtocolOptions {
     #[prost(message, optional, tag = "1")]
     pub common_http_protocol_options: Option<crate::envoy::config::core::v3::HttpProtocolOptions>,
+    #[prost(message, optional, tag = "2")]
+    pub upstream_http_protocol_options: Option<crate::envoy::config::core::v3::UpstreamHttpProtocolOptions>,
     #[prost(oneof = "http_protocol_options::UpstreamProtocolOptions", tags = "3, 4, 5")]
     pub upstream_protocol_options: Option<http_protocol_options::UpstreamProtocolOptions>,
 }

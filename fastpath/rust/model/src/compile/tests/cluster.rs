@@ -150,6 +150,7 @@ fn protocol_options_come_from_the_extension() {
             max_requests_per_connection: Some(2),
             ..Default::default()
         }),
+        upstream_http_protocol_options: None,
         upstream_protocol_options: Some(explicit(ProtocolConfig::HttpProtocolOptions(Default::default()))),
     };
     let mut message = static_cluster("a");

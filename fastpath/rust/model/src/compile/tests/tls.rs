@@ -142,6 +142,19 @@ fn faults_are_refused_by_path() {
 }
 
 #[test]
+fn a_name_is_not_checked_in_a_certificate_that_nobody_vouches_for() {
+    let upstream = proto::UpstreamTlsContext { auto_sni_san_validation: true, ..Default::default() };
+    let mut cluster = static_cluster("a");
+    cluster.transport_socket = Some(core::TransportSocket {
+        name: "tls".to_owned(),
+        typed_config: Some(any(types::UPSTREAM_TLS, &upstream)),
+    });
+
+    let (path, _) = refusal(CLUSTER, "a", &cluster);
+    assert_eq!(path, "transport_socket.typed_config.common_tls_context.validation_context");
+}
+
+#[test]
 fn a_server_needs_a_certificate() {
     let context =
         proto::DownstreamTlsContext { common_tls_context: Some(Default::default()), ..Default::default() };

@@ -39,7 +39,7 @@ impl Engine {
         let reads_on = !http2.held.is_empty();
         upstream.http2 = Some(Box::new(http2));
         upstream.state = UpstreamState::Shared;
-        upstream.host.share(upstream.speaks, token);
+        upstream.host.share(&upstream.lane, token);
         self.serve_streams(token, upstream);
         self.up_target = None;
         upstream.broken |= self.up_out.flush(&mut upstream.io).is_err();
@@ -62,7 +62,7 @@ impl Engine {
     pub(in crate::upstream) fn serve_streams(&mut self, token: Token, upstream: &mut Upstream) {
         let host = Rc::clone(&upstream.host);
         while self.takes_stream(upstream) {
-            let Some(waiting) = host.dequeue(upstream.speaks) else { break };
+            let Some(waiting) = host.dequeue(&upstream.lane) else { break };
             let Some(mut exchange) = self.exchanges.take(waiting) else { continue };
             if exchange.waits_for(&host) {
                 self.attach(waiting, &mut exchange, token, upstream);
@@ -128,8 +128,8 @@ impl Engine {
     /// What still waits though this connection has served what it can, may need another one.
     fn top_up(&mut self, token: Token) {
         let Some(upstream) = self.ups.get(token) else { return };
-        let (host, speaks) = (Rc::clone(&upstream.host), upstream.speaks);
-        self.open_for_waiting(&host, speaks);
+        let (host, lane) = (Rc::clone(&upstream.host), upstream.lane.clone());
+        self.open_for_waiting(&host, &lane);
     }
 
     /// Ends a connection in good order.
