@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import socketserver
+import socket
 import ssl
-import threading
-from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tests.support.certificates import Identity
 from tests.support.origin import answer, read_head
+from tests.support.server import LoopbackServer
 
 NO_NAME = "-"
 
@@ -26,30 +25,24 @@ def server_context(identity: Identity, folder: Path, *, clients: str = "") -> ss
     return context
 
 
-@contextlib.contextmanager
-def serving(context: ssl.SSLContext) -> Iterator[int]:
+@dataclass
+class TlsOrigin(LoopbackServer):
     """Answers each request with `<server name> <host>`."""
-    names: dict[ssl.SSLSocket, str] = {}
 
-    def note(connection: Any, name: str | None, _context: ssl.SSLContext) -> None:
-        names[connection] = name or NO_NAME
+    context: ssl.SSLContext
+    names: dict[Any, str] = field(default_factory=dict)
 
-    context.sni_callback = note
+    def __post_init__(self) -> None:
+        self.context.sni_callback = self._note
+        super().__post_init__()
 
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with (
-                contextlib.suppress(OSError),
-                context.wrap_socket(self.request, server_side=True) as tls,
-                tls.makefile("rb") as stream,
-            ):
-                while head := read_head(stream):
-                    tls.sendall(answer(200, f"{names[tls]} {head.header('host')}".encode()).data)
+    def _note(self, connection: object, name: str | None, _context: ssl.SSLContext) -> None:
+        self.names[connection] = name or NO_NAME
 
-    class Server(socketserver.ThreadingTCPServer):
-        daemon_threads, block_on_close, request_queue_size = True, False, 256
-
-    with Server(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-        yield int(server.server_address[1])
-        server.shutdown()
+    def serve(self, connection: socket.socket) -> None:
+        with (
+            self.context.wrap_socket(connection, server_side=True) as tls,
+            tls.makefile("rb") as stream,
+        ):
+            while head := read_head(stream):
+                tls.sendall(answer(200, f"{self.names[tls]} {head.header('host')}".encode()).data)

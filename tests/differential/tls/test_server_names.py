@@ -12,7 +12,7 @@ from tests.support.bootstrap import TYPE, Json, cluster, http_listener, route, s
 from tests.support.certificates import Authority, dns, ip
 from tests.support.client import fetch
 from tests.support.proxies import Proxy, running
-from tests.support.tls_origin import server_context, serving
+from tests.support.tls_origin import TlsOrigin, server_context
 
 CA = Authority()
 SERVER = CA.issue(
@@ -113,9 +113,9 @@ def bootstrap(port: int) -> Json:
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Proxy]]:
     folder = tmp_path_factory.mktemp("names")
     with (
-        serving(server_context(SERVER, folder / "o")) as port,
-        running("meshproxy", bootstrap(port), folder / "m") as ours,
-        running("envoy", bootstrap(port), folder / "e") as envoy,
+        TlsOrigin(server_context(SERVER, folder / "o")) as origin,
+        running("meshproxy", bootstrap(origin.port), folder / "m") as ours,
+        running("envoy", bootstrap(origin.port), folder / "e") as envoy,
     ):
         yield ours, envoy
 
