@@ -22,7 +22,7 @@ pub(crate) enum Read {
     Data(usize),
     /// Nothing now; an event will come.
     Blocked,
-    /// The peer has ended its side in good order.
+    /// The peer has ended its side.
     End,
     /// The connection is of no use any more.
     Failed(TransportError),
@@ -108,6 +108,12 @@ impl Transport {
         self.closing
     }
 
+    /// After [`Read::End`]: did the peer mean it? With TLS anybody on the way can end the connection, but only the peer can
+    /// say close_notify.
+    pub(crate) fn ended_in_good_order(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.peer_closed())
+    }
+
     /// Bytes accepted by [`Self::send`] that the kernel has not taken yet.
     pub(crate) fn unsent(&self) -> usize {
         self.pending.len().saturating_sub(self.sent)
@@ -174,6 +180,12 @@ impl Transport {
     fn read_tls(&mut self, most: usize, buffers: &mut Buffers) -> Read {
         loop {
             let Some(mut tls) = self.tls.take() else { return Read::End };
+            if tls.peer_closed() {
+                // Said together with the last data; nothing more counts (RFC 8446 6.1), and no event need come.
+                self.readable = false;
+                self.tls = Some(tls);
+                return Read::End;
+            }
             let outcome = match tls.preloaded(&mut buffers.cipher) {
                 Some(held) => Ok(held),
                 None => {
@@ -195,7 +207,10 @@ impl Transport {
                 Ok(0) if ended => return Read::End,
                 Ok(0) if self.readable => {}
                 Ok(0) => return Read::Blocked,
-                Ok(n) => return Read::Data(n),
+                Ok(n) => {
+                    self.readable |= ended;
+                    return Read::Data(n);
+                }
                 Err(read) => return read,
             }
         }

@@ -6,7 +6,7 @@ use super::events::UpstreamFate;
 use super::{MAX_INTERIM, Upstream, UpstreamPhase};
 use crate::downstream::Downstream;
 use crate::engine::{Engine, READS_PER_TURN};
-use crate::exchange::{Exchange, Stage};
+use crate::exchange::{Exchange, Stage, Tunnel};
 use crate::reactor::Token;
 use crate::reply::Failure;
 use crate::transport::{Buffers, Read};
@@ -230,9 +230,11 @@ impl Engine {
         _down: &mut Downstream,
     ) -> Stop {
         upstream.http.keep_alive = false;
-        let _ = exchange;
+        // A body that is as long as its connection may have been cut on the way (RFC 9112 9.8); of tunnels we know nothing.
+        let doubtful = exchange.tunnel != Tunnel::Open && !upstream.io.ended_in_good_order();
         if let UpstreamPhase::Body(decoder) = &mut upstream.http.phase {
             return match decoder.end_of_input() {
+                Ok(()) if doubtful => Stop::Fail(Failure::Terminated),
                 Ok(()) => Stop::Complete,
                 Err(_) => Stop::Fail(Failure::Terminated),
             };
