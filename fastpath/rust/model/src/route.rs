@@ -121,10 +121,22 @@ impl PathMatcher {
             Self::Exact(text) => text.equals(path),
             Self::Prefix(text) => text.begins(path),
             Self::SegmentPrefix(text) => {
-                text.begins(path) && path.get(text.text.len()).is_none_or(|next| *next == b'/')
+                text.begins(path) && path.get(text.text.len()..).is_some_and(ends_name)
             }
             Self::Regex(regex) => regex.is_match(path),
         }
+    }
+}
+
+/// Whether a segment's name ends where `rest` begins: at a slash or at its parameters (RFC 3986 3.3), escaped or not. An
+/// upstream that drops parameters, or decodes first, reads `/admin;x` as `/admin`.
+fn ends_name(rest: &[u8]) -> bool {
+    match rest {
+        [] | [b'/' | b';' | b'\\', ..] => true,
+        [b'%', escape @ ..] => escape
+            .get(..2)
+            .is_some_and(|digits| [b"2f", b"5c", b"3b"].iter().any(|end| digits.eq_ignore_ascii_case(*end))),
+        _ => false,
     }
 }
 

@@ -25,6 +25,8 @@ pub(crate) enum Failure {
     NoPath,
     /// The path cannot be normalised, or has escaped slashes that are not allowed.
     PathRejected,
+    /// What the route made of the host is none.
+    HostRejected,
     /// A TRACE or an OPTIONS that may go no further.
     LastHop {
         status: u16,
@@ -158,6 +160,7 @@ impl Failure {
             Self::UpgradeRefused => plain(403, "", None, "upgrade_failed"),
             Self::NoPath => plain(404, "", None, "absolute_path_rejected"),
             Self::PathRejected => plain(400, "", None, "path_normalization_failed"),
+            Self::HostRejected => plain(400, "", None, "invalid_host"),
             Self::LastHop { status } => plain(*status, "", None, "max_forwards_reached"),
             Self::MaxForwardsInvalid => plain(400, "Bad Request", refused, "max_forwards_invalid"),
             Self::UnderscoreRejected => plain(400, "Bad Request", refused, "http1.unexpected_underscore"),

@@ -3,11 +3,11 @@
 //! Who decides by a path must see what its server will see, however often that decodes it. So where normalisation is
 //! asked for, a path is refused that could still climb after it: one with a dot segment under another layer of escapes
 //! (`%252e%252e`), behind an escaped slash (`..%2f`), with a path parameter (`..;x`), or in bytes that some readers take
-//! for ASCII (overlong UTF-8).
+//! for ASCII (overlong UTF-8). Where slashes are merged, so is one that hides a second first slash (`/%2fx`).
 
 mod hidden;
 
-use hidden::may_climb;
+use hidden::{hides_first_slash, may_climb};
 
 /// What is done to every path before anything looks at it.
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,7 +67,8 @@ pub fn normalize(target: &[u8], rules: PathRules) -> PathOutcome {
     if rules.merge_slashes && memchr::memmem::find(out.as_deref().unwrap_or(path), b"//").is_some() {
         out = Some(merge_slashes(out.as_deref().unwrap_or(path)));
     }
-    if rules.normalize && may_climb(out.as_deref().unwrap_or(path)) {
+    let settled = out.as_deref().unwrap_or(path);
+    if rules.normalize && (may_climb(settled) || (rules.merge_slashes && hides_first_slash(settled))) {
         return PathOutcome::Reject;
     }
     match out {
@@ -83,6 +84,14 @@ pub fn normalize(target: &[u8], rules: PathRules) -> PathOutcome {
         }
         None => PathOutcome::Unchanged,
     }
+}
+
+/// Whether a target has dot segments, open ones or such as somebody behind us would find. A rewrite that takes a prefix off
+/// a normalised path can make one: `/api../x` without `/api`.
+#[must_use]
+pub fn climbs(target: &[u8]) -> bool {
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or_default();
+    path.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b"..")) || may_climb(path)
 }
 
 fn escaped_slash(bytes: &[u8]) -> Option<u8> {

@@ -103,12 +103,15 @@ fn domains_must_be_unique_and_have_one_star_at_one_end() {
 }
 
 #[test]
-fn a_segment_prefix_ends_at_a_slash() {
+fn a_segment_prefix_ends_where_the_name_of_a_segment_does() {
     let matcher = PathMatcher::SegmentPrefix(text("/v2", false));
 
-    assert!(matcher.matches(b"/v2"));
-    assert!(matcher.matches(b"/v2/x"));
-    assert!(!matcher.matches(b"/v2example"));
+    for path in ["/v2", "/v2/x", "/v2;x", "/v2;", "/v2%2Fx", "/v2%5cx", "/v2%3b", "/v2\\x"] {
+        assert!(matcher.matches(path.as_bytes()), "{path}");
+    }
+    for path in ["/v2example", "/v2%", "/v2%2", "/v2%20", "/v", ""] {
+        assert!(!matcher.matches(path.as_bytes()), "{path}");
+    }
 }
 
 #[test]

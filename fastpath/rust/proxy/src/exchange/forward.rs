@@ -7,7 +7,8 @@ use meshloom_model::filter::FilterOverrides;
 use meshloom_model::headers::HeaderOps;
 use meshloom_model::route::{Forward, HostRewrite, IdleTimeout, PathRewrite, RetryOn, Route, Target};
 use meshloom_model::subset::MetadataMatch;
-use meshloom_wire::http1::KnownHeader as H;
+use meshloom_wire::http1::{KnownHeader as H, is_authority};
+use meshloom_wire::path::climbs;
 
 use super::server_name::server_name;
 use super::{Exchange, RetryConditions, Stage};
@@ -45,6 +46,9 @@ impl Engine {
         exchange.server_name = names.and_then(|names| server_name(exchange, names));
         if let Some(rewrite) = &forward.path_rewrite {
             rewrite_path(exchange, rewrite);
+        }
+        if let Some(failure) = unfit_for_upstream(exchange) {
+            return self.fail(token, exchange, down, &failure);
         }
         expected_timeout(exchange, exchange.times.limits.response, forward.grpc_timeout.is_some());
         let answers = !exchange.chain.manager.proxy_continue;
@@ -227,9 +231,24 @@ fn expected_timeout(exchange: &mut Exchange, left: Option<Duration>, heeds_calls
     }
 }
 
+/// What headers or the path made of the host and the target may not be said to an upstream: a host that is none, or a path
+/// that climbs again though it was normalised.
+fn unfit_for_upstream(exchange: &Exchange) -> Option<Failure> {
+    let request = &exchange.request;
+    if request.is_authority_rewritten() && !is_authority(request.authority()) {
+        return Some(Failure::HostRejected);
+    }
+    let normalized = exchange.chain.paths.normalize && request.is_target_rewritten();
+    (normalized && climbs(request.target())).then_some(Failure::PathRejected)
+}
+
 fn rewrite_path(exchange: &mut Exchange, rewrite: &PathRewrite) {
     let before: Box<[u8]> = exchange.request.target().into();
-    let after = rewrite.apply(&before);
+    let mut after = rewrite.apply(&before);
+    if !after.starts_with(b"/") {
+        // A target without its slash is none (RFC 9112 3.2.1).
+        after.insert(0, b'/');
+    }
     if !exchange.chain.router.suppress_envoy_headers {
         exchange.request.fields.set(H::XEnvoyOriginalPath, &before);
     }

@@ -167,6 +167,16 @@ impl Request {
         self.authority = self.fields.store(authority);
     }
 
+    /// Whether the target is not as it was received.
+    pub(crate) fn is_target_rewritten(&self) -> bool {
+        self.target.start >= self.head_len
+    }
+
+    /// Whether the authority is not as it was received.
+    pub(crate) fn is_authority_rewritten(&self) -> bool {
+        self.authority.start >= self.head_len
+    }
+
     /// What its fields take as names and values, the four of HTTP/2 that stand for the request line and Host included.
     pub(crate) fn headers_bytes(&self) -> u64 {
         const PSEUDO: usize = ":authority:path:method:scheme".len();

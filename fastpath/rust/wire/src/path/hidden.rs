@@ -47,6 +47,24 @@ fn has_hidden_segment(path: &[u8]) -> bool {
     false
 }
 
+/// Whether a path begins with a slash and an escaped one, on any layer: who decodes and merges them finds another path
+/// behind it than was decided on. Further on they are common in what is lawful (`/redirect/https:%2F%2Fx`).
+pub(super) fn hides_first_slash(path: &[u8]) -> bool {
+    let Some(b"/%") = path.get(..2) else { return false };
+    let mut layer = path.to_vec();
+    for _ in 0..MAX_LAYERS {
+        let Some(below) = decoded(&layer) else { return true };
+        if below.len() == layer.len() {
+            return false;
+        }
+        if matches!(below.as_slice(), [b'/', b'/' | b'\\', ..]) {
+            return true;
+        }
+        layer = below;
+    }
+    true
+}
+
 /// One layer of escapes less. `None` for overlong UTF-8, which is nothing but a disguise (RFC 3629 3).
 fn decoded(path: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(path.len());

@@ -1,4 +1,4 @@
-use super::{EscapedSlashes, PathOutcome, PathRules, normalize};
+use super::{EscapedSlashes, PathOutcome, PathRules, climbs, normalize};
 
 const BASE: PathRules =
     PathRules { normalize: true, merge_slashes: false, escaped_slashes: EscapedSlashes::Keep };
@@ -45,6 +45,12 @@ fn slashes_are_merged_when_asked() {
     let rules = PathRules { merge_slashes: true, ..BASE };
     assert_eq!(run("//a///b//", rules), "/a/b/");
     assert_eq!(run("/a//../b", rules), "/a/b");
+    for hidden in ["/%2fadmin", "/%5cadmin", "/%2F/admin", "/%252fadmin"] {
+        assert_eq!(run(hidden, rules), "reject", "{hidden}");
+        assert_eq!(run(hidden, BASE), hidden);
+    }
+    assert_eq!(run("/to/%2Fhome%2f", rules), "/to/%2Fhome%2f");
+    assert_eq!(run("/%20%2f", rules), "/%20%2f");
 }
 
 #[test]
@@ -127,4 +133,14 @@ fn parameters_and_escapes_that_hide_nothing_pass() {
 fn many_layers_cost_no_more_than_a_few() {
     let raw = format!("/%{}2e", "25".repeat(20_000));
     assert_eq!(run(&raw, BASE), "reject");
+}
+
+#[test]
+fn a_target_climbs_by_dot_segments_open_or_hidden() {
+    for target in ["/..", "/../x", "/./x", "/x/..?q", "/..;x/y", "/%2e%2e/", "/..%2fx", "/;x/y"] {
+        assert!(climbs(target.as_bytes()), "{target}");
+    }
+    for target in ["/", "/x", "/x..", "/...", "/x?a=/../b", "/a;b=c/d", "//x", "/%20"] {
+        assert!(!climbs(target.as_bytes()), "{target}");
+    }
 }
