@@ -58,6 +58,10 @@ CHUNKS = [
     _chunked(b"5;\r\nhello\r\n0\r\n\r\n"),
     _chunked(b'5;x="\r\nhello\r\n0\r\n\r\n'),
     _chunked(b"5;\xff\r\nhello\r\n0\r\n\r\n"),
+    _chunked(b"5 ;x\r\nhello\r\n0\t ; y\r\n\r\n"),
+    _chunked(b"5;a = b ; c\r\nhello\r\n0\r\n\r\n"),
+    _chunked(b'5;x="a;\\"b"\r\nhello\r\n0\r\n\r\n'),
+    _chunked(b"000000000000005\r\nhello\r\n0000000000000000\r\n\r\n"),
     _chunked(b"5\r\n\r\n0\r\n\r\n0\r\n\r\n", b"\r\n0\r\n"),
     _chunked(b"0\r\n\r\n", b""),
 ]
@@ -100,6 +104,16 @@ TARGETS = [
         ("http://b.test/?", "/?", "b.test"),
         ("HTTP://b.test/x", "/x", "b.test"),
         ("http://[::1]:81/x", "/x", "[::1]:81"),
+        ("http://b.test:/x", "/x", "b.test"),
+        ("https://b.test/x", "/x", "b.test"),
+        ("hTTp://B.Test:0/x", "/x", "B.Test:0"),
+        ("http://b.test/../x", "/x", "b.test"),
+        ("/x:80", "/x:80", "a.test"),
+        ("/@x", "/@x", "a.test"),
+        ("/to/%2Fx%2f", "/to/%2Fx%2f", "a.test"),
+        ("/to/http:%2F%2Fb.test", "/to/http:%2F%2Fb.test", "a.test"),
+        ("/x?", "/x?", "a.test"),
+        ("/administrator", "/administrator", "a.test"),
         ("/x?y=http://c.test/#z".partition("#")[0], "/x?y=http://c.test/", "a.test"),
         ("/x?a=/../../y&b=//", "/x?a=/../../y&b=//", "a.test"),
         ("/x?%00%2f..", "/x?%00%2f..", "a.test"),
@@ -114,6 +128,57 @@ TARGETS = [
         ("/%zz", "/%zz", "a.test"),
         ("/a?b?c", "/a?b?c", "a.test"),
     )
+]
+HOSTS = [
+    Lawful(
+        f"GET /x HTTP/1.1\r\n{line}\r\nX-Other: 1\r\n\r\n".encode(),
+        ("GET", "/x"),
+        (("host", got), ("x-other", "1")),
+    )
+    for line, got in (
+        ("Host: a.test:80", "a.test:80"),
+        ("Host: a.test:", "a.test"),
+        ("Host: a.test:65535", "a.test:65535"),
+        ("Host: a.test:0", "a.test:0"),
+        ("HOST: A.TEST", "A.TEST"),
+        ("Host:a.test", "a.test"),
+        ("Host:\t a.test \t", "a.test"),
+        ("Host: a.test.", "a.test."),
+        ("Host: a_b.test", "a_b.test"),
+        ("Host: outbound_.80_._.a.test", "outbound_.80_._.a.test"),
+        ("Host: xn--bcher-kva.test", "xn--bcher-kva.test"),
+        ("Host: 127.0.0.1:1", "127.0.0.1:1"),
+        ("Host: [::1]", "[::1]"),
+        ("Host: [::1]:", "[::1]"),
+        ("Host: [2001:DB8::ffff:1.2.3.4]:80", "[2001:DB8::ffff:1.2.3.4]:80"),
+    )
+]
+METHODS = [
+    _get(method=method)
+    for method in (
+        *("HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "M-SEARCH"),
+        *("PURGE", "LINK", "UNLINK", "SEARCH", "MKCALENDAR", "ACL", "LOCK", "UNSUBSCRIBE"),
+    )
+]
+HTTP_10 = [
+    Lawful(
+        b"GET /x HTTP/1.0\r\nHost: a.test\r\n" + lines + b"\r\n",
+        ("GET", "/x"),
+        (HOST,),
+        ("connection", "expect"),
+    )
+    for lines in (
+        *(b"", b"Connection: keep-alive\r\n", b"Connection: close\r\n", b"Expect: 100-continue\r\n"),
+        *(b"Connection: Upgrade\r\nUpgrade: websocket\r\n", b"Connection: keep-alive, close\r\n"),
+    )
+] + [
+    Lawful(
+        b"POST /x HTTP/1.0\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello",
+        ("POST", "/x"),
+        (HOST,),
+        body=b"hello",
+    ),
+    Lawful(b"GET http://a.test/x HTTP/1.0\r\n\r\n", ("GET", "/x"), (HOST,)),
 ]
 WHOLE_SERVERS = [
     Lawful(f"OPTIONS {sent} HTTP/1.1\r\nHost: a.test\r\n\r\n".encode(), ("OPTIONS", got), (("host", host),))
@@ -150,6 +215,10 @@ HOP_BY_HOP = [
             ("Proxy-Connection", "keep-alive"),
             ("TE", "gzip"),
             ("TE", "chunked"),
+            ("Connection", "close, keep-alive"),
+            ("Connection", ",close,,"),
+            ("Connection", ""),
+            ("Proxy-Connection", "close"),
             ("Upgrade", "websocket"),
             ("Upgrade", "h2c"),
         )
@@ -222,7 +291,22 @@ FIELDS = [
     _get(b"X:\r\n", has=(HOST,)),
     _get(b"X:   padded \t \r\n", has=(("x", "padded"),)),
     _get(b"X: a\tb\r\n", has=(("x", "a\tb"),)),
-    _get(b"X: a\r\nX: b\r\n", has=(HOST,)),
+    _get(b"X: a\r\nX: b\r\n", has=(HOST, ("x", "a"), ("x", "b"))),
+    _get(b"X: a:b::c\r\nY::::\r\n", has=(("x", "a:b::c"), ("y", ":::"))),
+    _get(
+        b"x_under_score: 1\r\nX_Content_Length: 2\r\n",
+        has=(("x_under_score", "1"), ("x_content_length", "2")),
+    ),
+    _get(b'X: "a, b" ; c="d\\"e"\r\n', has=(("x", '"a, b" ; c="d\\"e"'),)),
+    _get(b"Cookie: a=1\r\nCookie: b=2\r\n", has=(("cookie", "a=1"), ("cookie", "b=2"))),
+    *(
+        _get(b"X: a" + bytes([byte]) + b"b\r\n", has=(("x", f"a{chr(byte)}b"),))
+        for byte in (0x09, *range(0x20, 0x7F), *range(0x80, 0x100))
+    ),
+    *(
+        _get(b"X" + bytes([byte]) + b"Y: v\r\n", has=((f"x{chr(byte)}y".lower(), "v"),))
+        for byte in b"!#$%&'*+-.^_`|~" + bytes(range(0x30, 0x3A)) + bytes(range(0x41, 0x5B))
+    ),
     _get(b"!#$%&'*+-.^_`|~09azAZ: v\r\n", has=(HOST,)),
     _get(b"X" * 300 + b": v\r\n", has=(HOST,)),
     _get(b"X: " + b"y" * 40_000 + b"\r\n", has=(HOST,)),
@@ -235,6 +319,9 @@ CLASSES = {
     "chunks, lawful": CHUNKS,
     "trailers that try to be headers": TRAILERS,
     "targets, lawful": TARGETS,
+    "hosts, lawful": HOSTS,
+    "methods, lawful": METHODS,
+    "HTTP/1.0, lawful": HTTP_10,
     "whole servers": WHOLE_SERVERS,
     "hops counted": HOPS,
     "hop-by-hop fields": HOP_BY_HOP,

@@ -57,6 +57,13 @@ CODING_NAMES = [
         _post(b"X: x" + end + b"Transfer-Encoding: chunked")
         for end in (b"\n", b"\r", b"\r\r", b"\0", b"\n\r")
     ),
+    *(
+        _post(name + b": chunked")
+        for name in (b"Transfer_Encoding", b"transfer_encoding", b"TRANSFER_ENCODING", b"Transfer_encodinG")
+    ),
+    *(_post(name + b": 5", b"hello") for name in (b"Content_Length", b"content_length", b"CONTENT_LENGTH")),
+    _post(b"Content-Length: 5\r\nTransfer_Encoding: chunked", b"hello"),
+    _post(b"Content-Length: 5\r\nContent_Length: 6", b"hello"),
     _post(b"Content-Length: 5\r\nTransfer-Encoding: chunked"),
 ]
 CODINGS_IN_HTTP_10 = [
@@ -80,7 +87,7 @@ LENGTHS = [
     ),
     *(_post(b"Content-Length : 5", b"hello"), _post(b"Content-Length\t: 5", b"hello")),
 ]
-_BAD_SIZES = b"5h|0X5|5\t|\t5|5 ;x|+0|-0|5,5|5.|5_|g|\xb5".split(b"|")
+_BAD_SIZES = b"5h|0X5|5\t|\t5|5 x|5 x;y|+0|-0|5,5|5.|5_|g|\xb5".split(b"|")
 CHUNK_SIZES = [
     *(
         _post(b"Transfer-Encoding: chunked", size + b"\r\nhello\r\n0\r\n\r\n")
@@ -115,8 +122,8 @@ _IN_HOSTS = (*ODD, b"\xc3\xa9", *(bytes([byte]) for byte in b'"<|{^`;=%'))
 _BAD_HOSTS = [
     *(b"a" + byte + b"b" for byte in _IN_HOSTS),
     *b"a b|a\tb|user@a|user:pw@a|a@|@a|a/|/a|http://a|a?|#a|a\\|a,b|a, b| , a|a;b|a%00|a%2eb".split(b"|"),
-    *b"a:|a:x|a:80x|a:-80|a:+80|a: 80|a:80:80|a:65536|a:99999999999|::1|[::1|::1]|[]|[x]".split(b"|"),
-    *b"[::1]x|[::1]:|[::1]:x|[1.2.3.4]|[::1%25eth0]|[:::]|*|[|]|:|:80".split(b"|"),
+    *b"a::|a:x|a:80x|a:-80|a:+80|a: 80|a:80:80|a:65536|a:99999999999|::1|[::1|::1]|[]|[x]".split(b"|"),
+    *b"[::1]x|[::1]::|[::1]:x|[1.2.3.4]|[::1%25eth0]|[:::]|*|[|]|:|:80".split(b"|"),
 ]
 _BAD_HOST_LINES = (
     *(b"Host: a\r\nHost: a", b"Host: a\r\nhost: b", b"Host: a\r\nX: y\r\nHOST: b", b"Host:\r\nHost: a"),
@@ -449,6 +456,8 @@ GUARDED = [
             b"/x#/../admin",
             b"/#/admin",
         ),
+        *(b"/admin;", b"/admin;x=1", b"/admin;x/y", b"/%61dmin;", b"/admin%3b", b"/admin%2f", b"/admin%5Cx"),
+        *(b"/%2fadmin", b"/%5cadmin", b"/%2F/admin", b"/%252fadmin", b"/%255cadmin", b"/./%2fadmin"),
     )
 ]
 

@@ -108,7 +108,10 @@ READABLE_STATUS_LINES = [
         (b"HTTP/1.0 200 OK", 200),
         (b"HTTP/1.1 299 x", 299),
         (b"HTTP/1.1 418 x", 418),
+        *((b"HTTP/1.1 %d x" % status, status) for status in (201, 205, 206, 300, 400, 407, 408, 421, 426)),
         (b"HTTP/1.1 599 x", 599),
+        (b"HTTP/1.1 600 x", 600),
+        (b"HTTP/1.1 999 x", 999),
     )
 ]
 LENGTHS = [
@@ -126,6 +129,14 @@ LENGTHS = [
             for first in (b"2", b"")
             for second in (b"2", b"3", b"0", b"")
         )
+    ),
+    *_refused(
+        _with(b"Content_Length: 1\r\nContent-Length: 2"),
+        _with(b"Content-Length: 2\r\nTransfer_Encoding: chunked"),
+    ),
+    *(
+        _answered(_with(line))
+        for line in (b"Content-Length: 0002", b"content-LENGTH:2", b"Content-Length:\t2 ")
     ),
     *_refused(_with(b"Content-Length : 2"), _with(b"Content Length: 2"), _with(b" Content-Length: 2")),
 ]
@@ -287,6 +298,11 @@ HOP_BY_HOP = [
         (b"Upgrade: h2c", ("upgrade",)),
         (b"Connection: upgrade\r\nUpgrade: websocket", ("upgrade",)),
         (b"Connection: content-length", ("x-none",)),
+        (
+            b"Connection: set-cookie, cache-control\r\nSet-Cookie: a=b\r\nCache-Control: x",
+            ("set-cookie", "cache-control"),
+        ),
+        (b"Connection: transfer-encoding, host, te", ("x-none",)),
         (b"TE: x", ("te",)),
     )
 ]
@@ -306,10 +322,16 @@ TRAILERS = [
         *(
             b"Content-Type: text/html",
             b"Content-Encoding: gzip",
+            b"Content_Length: 9",
             b"Cache-Control: public",
             b"Www-Authenticate: x",
         ),
     )
+]
+# Of a body that ends with its connection, only an orderly end is one (RFC 9112 8).
+UNTIL_RESET = [
+    Outcome(Reply(data, "reset"), "cut")
+    for data in (OK + b"\r\nok", b"HTTP/1.0 200 OK\r\n\r\nok", OK + b"Connection: close\r\n\r\nok")
 ]
 UNTIL_CLOSE = [
     Outcome(Reply(data, "close"), "answered")
@@ -336,4 +358,5 @@ CLASSES = {
     "hop-by-hop fields of responses": HOP_BY_HOP,
     "trailers of responses": TRAILERS,
     "bodies until the end": UNTIL_CLOSE,
+    "bodies until a reset": UNTIL_RESET,
 }

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tests.integration.hostile.strict import Malformed, Message, Truncated, read_request
-from tests.support.server import LoopbackServer, reset_when_closed
+from tests.support.server import LoopbackServer, reset
 
 LATE_SECONDS = 0.05
 
@@ -63,6 +63,6 @@ class Upstream(LoopbackServer):
                     time.sleep(LATE_SECONDS)
                     connection.sendall(reply.late)
                 if reply.then == "reset":
-                    reset_when_closed(connection)
+                    reset(connection)
                 if reply.then != "keep":
                     return

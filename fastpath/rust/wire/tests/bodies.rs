@@ -61,6 +61,10 @@ fn a_chunk_size_is_one_to_sixteen_hexadecimal_digits() {
         "",
         " 5",
         "5 ",
+        "5\t",
+        "5 x",
+        "5 \r;x",
+        " ;x",
         "\t5",
         "0x5",
         "+5",
@@ -115,7 +119,7 @@ fn chunk_lines_and_payloads_end_in_cr_lf() {
 
 #[test]
 fn extensions_are_discarded_hold_no_control_character_and_are_bounded() {
-    for extension in [";a", ";a=b", ";a=\"b c\"", ";", ";;;", ";a=\"open", "; a\t= b"] {
+    for extension in [";a", ";a=b", ";a=\"b c\"", ";", ";;;", ";a=\"open", "; a\t= b", " ;a", "\t \t;"] {
         assert_eq!(
             chunked(format!("5{extension}\r\nhello\r\n0{extension}\r\n\r\n")).unwrap().payload,
             b"hello"

@@ -184,13 +184,34 @@ fn a_second_content_length_is_refused_even_if_it_says_the_same() {
 }
 
 #[test]
+fn an_empty_port_is_lawful_and_goes() {
+    for (line, host, want) in
+        [("/", "a:", "a"), ("/", "[::1]:", "[::1]"), ("http://b:/x", "a", "b"), ("http://b:?x", "a:", "b")]
+    {
+        let bytes = format!("GET {line} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        let head = accepted(&bytes);
+        assert_eq!(head.authority.unwrap().of(bytes.as_bytes()), want.as_bytes(), "{bytes:?}");
+    }
+    assert_eq!(refused("CONNECT a: HTTP/1.1\r\nHost: a:\r\n\r\n"), 400);
+}
+
+#[test]
+fn framing_fields_in_disguise_are_refused() {
+    for name in ["Transfer_Encoding", "transfer_ENCODING", "Content_Length", "content_length"] {
+        assert_eq!(refused(with_line(&format!("{name}: chunked"))), 400, "{name}");
+    }
+    accepted(with_line("Transfer_Encoding_: x"));
+    accepted(with_line("X_Content_Length: x"));
+}
+
+#[test]
 fn host_is_there_once_and_well_formed() {
     assert_eq!(refused("GET / HTTP/1.1\r\n\r\n"), 400);
     assert_eq!(refused(with_line("Host: a")), 400);
     assert_eq!(refused(with_line("HOST: b")), 400);
     let hosts = [
-        "", "u@a", "u:p@a", "a/b", "a:abc", "a:80:90", "a:", ":80", "[::1", "::1", "[::1]x", "a b", "a\tb",
-        "a,b", "a?b", "a#b", "a\\b", "a:-1", "a:+80", "a:70000", "http://a", "a%00", "é",
+        "", "u@a", "u:p@a", "a/b", "a:abc", "a:80:90", "a::", ":", ":80", "[::1", "::1", "[::1]x", "a b",
+        "a\tb", "a,b", "a?b", "a#b", "a\\b", "a:-1", "a:+80", "a:70000", "http://a", "a%00", "é",
     ];
     for host in hosts {
         assert_eq!(refused(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")), 400, "{host:?}");

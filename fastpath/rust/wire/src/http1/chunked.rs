@@ -5,11 +5,12 @@
 //!          ▼                                                     │
 //!    Size ─┬─ CR ──► SizeLf ─ LF, size > 0 ──► Data ─ all read ──► DataCr ──► DataLf
 //!          └─ ';' ─► Extension ─ CR ──┘  └── LF, size = 0 ──► Trailers ──► Done
+//!          └─ white space, ';' ──► Extension
 //! ```
 //!
-//! Sizes are hexadecimal digits and nothing else: no sign, no `0x`, no white space around them. Extensions are
-//! discarded, since they concern one hop only (RFC 9112 7.1.1), and may hold no control character: a lone CR or LF
-//! there ends the line for some parsers (CVE-2025-55315).
+//! Sizes are hexadecimal digits and nothing else: no sign, no `0x`, no white space but before the semicolon of an
+//! extension, where RFC 9112 7.1.1 wants it to be read. Extensions are discarded, since they concern one hop only, and
+//! may hold no control character: a lone CR or LF there ends the line for some parsers (CVE-2025-55315).
 
 use super::body::take;
 use super::fields::{FieldLine, field_line};
@@ -29,10 +30,23 @@ pub(crate) struct ChunkDecoder {
 
 #[derive(Clone, Copy, Debug)]
 enum Phase {
-    Size { value: u64, digits: u8 },
-    Extension { size: u64 },
-    SizeLf { size: u64 },
-    Data { left: u64 },
+    Size {
+        value: u64,
+        digits: u8,
+    },
+    /// White space behind the size, which only an extension may follow.
+    BeforeExtension {
+        size: u64,
+    },
+    Extension {
+        size: u64,
+    },
+    SizeLf {
+        size: u64,
+    },
+    Data {
+        left: u64,
+    },
     DataCr,
     DataLf,
     Trailers,
@@ -67,6 +81,7 @@ impl ChunkDecoder {
                 Phase::Trailers => return self.trailers(buf, at, limits),
                 Phase::Done => return Ok(BodyEvent::End),
                 Phase::Size { .. }
+                | Phase::BeforeExtension { .. }
                 | Phase::Extension { .. }
                 | Phase::SizeLf { .. }
                 | Phase::DataCr
@@ -83,6 +98,12 @@ impl ChunkDecoder {
         self.line_bytes += 1;
         self.phase = match (self.phase, byte) {
             (Phase::Size { value, digits }, _) => size_byte(value, digits, byte, at)?,
+            (Phase::BeforeExtension { size }, b';') => Phase::Extension { size },
+            (Phase::BeforeExtension { size }, b' ' | b'\t') => {
+                self.check_overhead(limits)?;
+                Phase::BeforeExtension { size }
+            }
+            (Phase::BeforeExtension { .. }, _) => return Err(DecodeError::InvalidChunkSize { at }),
             (Phase::Extension { size }, b'\r') => Phase::SizeLf { size },
             (Phase::Extension { size }, byte) if chars::is_field_value(byte) => {
                 self.check_overhead(limits)?;
@@ -147,6 +168,7 @@ fn size_byte(value: u64, digits: u8, byte: u8, at: usize) -> Result<Phase, Decod
         b'A'..=b'F' => byte - b'A' + 10,
         b'\r' if digits > 0 => return Ok(Phase::SizeLf { size: value }),
         b';' if digits > 0 => return Ok(Phase::Extension { size: value }),
+        b' ' | b'\t' if digits > 0 => return Ok(Phase::BeforeExtension { size: value }),
         _ => return Err(DecodeError::InvalidChunkSize { at }),
     };
     let value = value << 4 | u64::from(digit);

@@ -38,6 +38,19 @@ pub(crate) fn field_line(buf: &[u8], at: usize) -> Result<FieldLine, DecodeError
     Ok(FieldLine::Field { name: Span::between(at, colon), value, next })
 }
 
+/// Whether a name is that of a framing field once underscores are hyphens, as they are for everything behind CGI or WSGI:
+/// one reader would frame the message by it, the other not.
+#[inline]
+pub(crate) fn is_framing_in_disguise(name: &[u8]) -> bool {
+    let framing: &[u8] = match name.len() {
+        14 => b"content-length",
+        17 => b"transfer-encoding",
+        _ => return false,
+    };
+    let hyphenated = name.iter().map(|byte| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() });
+    name.contains(&b'_') && hyphenated.eq(framing.iter().copied())
+}
+
 /// The position behind CR LF at `at`; `None` when they have not arrived; `otherwise` when something else is there.
 #[inline]
 pub(crate) fn line_end(buf: &[u8], at: usize, otherwise: DecodeError) -> Result<Option<usize>, DecodeError> {

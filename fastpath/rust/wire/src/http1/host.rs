@@ -2,17 +2,29 @@
 
 use std::net::Ipv6Addr;
 
-use super::chars;
+use super::{Span, chars};
 
 /// Whether `authority` is a name, an IPv4 address or a bracketed IPv6 address, with or without a port.
 ///
 /// Empty hosts, user information, empty ports and ports above 65535 are refused: none of them can be routed, and each
-/// is read differently by different parsers.
-pub(crate) fn is_valid(authority: &[u8]) -> bool {
+/// is read differently by different parsers. An empty port that was received is taken off before, by
+/// [`without_empty_port`].
+#[must_use]
+pub fn is_valid(authority: &[u8]) -> bool {
     match split_port(authority) {
         Some((host, Some(port))) => is_host(host) && is_port(port),
         Some((host, None)) => is_host(host),
         None => false,
+    }
+}
+
+/// The authority without the colon of an empty port. That is lawful (RFC 3986 3.2.3), but nothing to pass on: what it
+/// means can be said without it, and not every reader would understand.
+pub(crate) fn without_empty_port(authority: Span, buf: &[u8]) -> Span {
+    let range = authority.range();
+    match authority.of(buf) {
+        [_, .., b':'] => Span::between(range.start, range.end - 1),
+        _ => authority,
     }
 }
 

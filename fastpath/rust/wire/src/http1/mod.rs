@@ -68,6 +68,7 @@ pub use encode::{CHUNK_END, ChunkHead, HeadWriter, InvalidField, LAST_CHUNK, LAS
 pub use error::DecodeError;
 pub use framing::BodyLength;
 pub use headers::{Header, Headers, Scope};
+pub use host::is_valid as is_authority;
 pub use known::KnownHeader;
 pub use limits::Limits;
 pub use method::Method;

@@ -1,7 +1,7 @@
 //! Request heads, as a server reads them.
 
 use super::connection::Options;
-use super::fields::{FieldLine, field_line};
+use super::fields::{FieldLine, field_line, is_framing_in_disguise};
 use super::framing::Declared;
 use super::request_line::{self, RequestLine};
 use super::window::Window;
@@ -128,7 +128,11 @@ pub(crate) fn read_fields(
                 return Err(DecodeError::TooManyFields { limit: limits.fields });
             }
             FieldLine::Field { name, value, next: after } => {
-                headers.push(name, value, KnownHeader::from_name(name.of(buf)));
+                let id = KnownHeader::from_name(name.of(buf));
+                if id.is_none() && is_framing_in_disguise(name.of(buf)) {
+                    return Err(DecodeError::InvalidFieldName { at: name.range().start });
+                }
+                headers.push(name, value, id);
                 *next = after;
             }
             FieldLine::End { next: len } => return Ok(Some(len)),
@@ -171,8 +175,9 @@ fn host_field(buf: &[u8], headers: &Headers, version: Version) -> Result<Option<
     if headers.is_repeated(KnownHeader::Host) {
         return Err(DecodeError::DuplicateHost);
     }
-    match (headers.get(KnownHeader::Host), version) {
-        (Some(field), _) if host::is_valid(field.value.of(buf)) => Ok(Some(field.value)),
+    let host = headers.get(KnownHeader::Host).map(|field| host::without_empty_port(field.value, buf));
+    match (host, version) {
+        (Some(host), _) if host::is_valid(host.of(buf)) => Ok(Some(host)),
         (Some(_), _) => Err(DecodeError::InvalidHost),
         (None, Version::Http10) => Ok(None),
         (None, Version::Http11) => Err(DecodeError::MissingHost),

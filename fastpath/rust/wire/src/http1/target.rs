@@ -84,7 +84,7 @@ impl Target {
         let start = at + scheme_len + 3;
         let rest = buf.get(start..end).unwrap_or_default();
         let authority_len = memchr::memchr2(b'/', b'?', rest).unwrap_or(rest.len());
-        let authority = Span::between(start, start + authority_len);
+        let authority = host::without_empty_port(Span::between(start, start + authority_len), buf);
         if !host::is_valid(authority.of(buf)) {
             return Err(DecodeError::InvalidHost);
         }

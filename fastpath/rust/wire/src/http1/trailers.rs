@@ -1,6 +1,6 @@
 //! Trailer fields, which are never merged into a head (RFC 9110 6.5.1).
 
-use super::fields::{FieldLine, field_line};
+use super::fields::{FieldLine, field_line, is_framing_in_disguise};
 use super::{KnownHeader, Scope};
 
 /// The fields of a trailer section that may be forwarded, as (name, value).
@@ -40,6 +40,9 @@ impl<'b> Iterator for TrailerFields<'b> {
 
 /// An allow-list among the known names; unknown names pass.
 fn is_allowed(name: &[u8]) -> bool {
+    if is_framing_in_disguise(name) {
+        return false;
+    }
     KnownHeader::from_name(name).is_none_or(|id| {
         Scope::of(id) == Scope::EndToEnd
             && matches!(
