@@ -47,7 +47,7 @@ def reset_when_closed(connection: socket.socket) -> None:
 
 
 def reset(connection: socket.socket) -> None:
-    """Tears the connection down at once: the end of its handler begins with a FIN, which is an orderly end."""
+    """Tears the connection down at once: the end of its handler would begin with an orderly one (FIN)."""
     reset_when_closed(connection)
     os.close(connection.detach())
 
