@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -65,6 +65,17 @@ def running(kind: Kind, bootstrap: Mapping[str, Any], folder: Path, *flags: str)
     with started(kind, bootstrap, folder, *flags) as proxy:
         wait_ready(proxy)
         yield proxy
+
+
+@contextlib.contextmanager
+def side_by_side(
+    bootstrap: Mapping[str, Any] | Callable[[Kind], Mapping[str, Any]], folder: Path
+) -> Iterator[list[Proxy]]:
+    """meshproxy and Envoy on one bootstrap, or on one made for each; neither lets its log wait for long."""
+    make = bootstrap if callable(bootstrap) else lambda _kind: bootstrap
+    flags: dict[Kind, Sequence[str]] = {"meshproxy": (), "envoy": ("--file-flush-interval-msec", "50")}
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(running(kind, make(kind), folder / kind, *flags[kind])) for kind in KINDS]
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from tests.differential.envoy.origins import hasty, scripted
 from tests.differential.envoy.talk import Heard, talk
 from tests.support.bootstrap import cluster, file_log, http_listener, static, virtual_host
 from tests.support.origin import Origin
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -60,12 +60,8 @@ def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             listeners.append(http_listener(case.name, hosts, access_log=[log], **manager))
         return static(listeners, [cluster("origin", origin.port)])
 
-    flush = ("--file-flush-interval-msec", "50")
-    with (
-        running("meshproxy", bootstrap("meshproxy"), folder / "m") as ours,
-        running("envoy", bootstrap("envoy"), folder / "e", *flush) as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 def hold(proxy: Proxy, case: Conversation, origin: Origin) -> Held:

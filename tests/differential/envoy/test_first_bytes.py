@@ -28,7 +28,7 @@ from tests.support.bootstrap import (
 )
 from tests.support.envoy import envoy_binary
 from tests.support.first_bytes import client_hello, greeters, greeting_of, proxy_v1, proxy_v2, proxy_v2_raw
-from tests.support.proxies import KINDS, Kind, Proxy, running
+from tests.support.proxies import KINDS, Kind, Proxy, side_by_side
 
 CHAINS = 6
 LISTENERS = 40
@@ -140,10 +140,7 @@ def pair(
     with greeters(*(b"chain %d" % position for position in range(CHAINS))) as origins:
         clusters = [cluster(f"c{position}", origin.port) for position, origin in enumerate(origins)]
         bootstrap = static([*corpus[0], *headers_listeners()], clusters)
-        with (
-            running("meshproxy", bootstrap, folder / "meshproxy") as ours,
-            running("envoy", bootstrap, folder / "envoy") as theirs,
-        ):
+        with side_by_side(bootstrap, folder) as [ours, theirs]:
             yield {"meshproxy": ours, "envoy": theirs}
 
 

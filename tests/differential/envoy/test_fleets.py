@@ -14,7 +14,7 @@ from tests.differential.envoy.observe import settle
 from tests.support.bootstrap import http_listener, route, static, virtual_host
 from tests.support.client import Client, Response, request
 from tests.support.origin import Origin
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 from tests.support.wait import until
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
@@ -59,11 +59,8 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     hosts.append(virtual_host(route({"prefix": "/"}, action), domains=["weightedclusters.test"]))
     bootstrap = static([http_listener("l", hosts)], [fleet.resource(ports) for fleet in FLEETS])
     folder: Path = tmp_path_factory.mktemp("fleets")
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
     for origin in origins:
         origin.close()
 

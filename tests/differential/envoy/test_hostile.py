@@ -11,7 +11,7 @@ from tests.integration.hostile.conversation import converse
 from tests.integration.hostile.lawful import CLASSES, Lawful
 from tests.integration.hostile.upstream import Upstream
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -33,11 +33,8 @@ def proxies(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Ite
     hosts = [virtual_host(route({"prefix": "/"}, "upstream"))]
     listener = http_listener("edge", hosts, normalize_path=True, merge_slashes=True)
     bootstrap = static([listener], [cluster("upstream", upstream.port)])
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 def outcome(proxy: Proxy, upstream: Upstream, case: Lawful) -> Outcome:

@@ -28,7 +28,7 @@ from tests.support.client import Client, request
 from tests.support.http2_client import Http2Client
 from tests.support.http2_origin import Http2Origin
 from tests.support.origin import Origin
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -97,12 +97,8 @@ def proxies(origins: Origins, tmp_path_factory: pytest.TempPathFactory) -> Itera
         ]
         return static(listeners, clusters)
 
-    flush = ("--file-flush-interval-msec", "50")
-    with (
-        running("meshproxy", bootstrap("meshproxy"), folder / "m") as ours,
-        running("envoy", bootstrap("envoy"), folder / "e", *flush) as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 def told(proxy: Proxy, case: Call, mix: str, origins: Origins) -> Told:

@@ -14,7 +14,7 @@ from tests.differential.envoy.observe import observe
 from tests.differential.envoy.origins import scripted
 from tests.support.bootstrap import cluster, file_log, http_listener, static, virtual_host
 from tests.support.origin import Origin
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 LOG = (
     "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
@@ -45,12 +45,8 @@ def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ]
         return static(listeners, clusters)
 
-    flush = ("--file-flush-interval-msec", "50")
-    with (
-        running("meshproxy", bootstrap("meshproxy"), folder / "m") as ours,
-        running("envoy", bootstrap("envoy"), folder / "e", *flush) as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 @pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.name)

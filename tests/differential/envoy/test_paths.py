@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.bootstrap import http_listener, static, virtual_host
 from tests.support.client import Client
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -84,11 +84,8 @@ def listener(name: str, rules: dict[str, Any]) -> dict[str, Any]:
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     folder: Path = tmp_path_factory.mktemp("paths")
     bootstrap = static([listener(name, rules) for name, rules in RULES.items()], [])
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 def made_of(proxy: Proxy, name: str, targets: Sequence[str]) -> list[Made]:

@@ -14,7 +14,7 @@ from tests.differential.envoy.logs import both
 from tests.differential.envoy.observe import observe
 from tests.support.bootstrap import cluster, fault, file_log, http_listener, router, static, virtual_host
 from tests.support.origin import Origin
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 LOG = (
     "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
@@ -42,12 +42,8 @@ def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
             [http_listener("l", hosts, http_filters=[fault(), router()], access_log=[log])], clusters
         )
 
-    flush = ("--file-flush-interval-msec", "50")
-    with (
-        running("meshproxy", bootstrap("meshproxy"), folder / "m") as ours,
-        running("envoy", bootstrap("envoy"), folder / "e", *flush) as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 def through(proxy: Proxy, case: Case, ask: Ask, origin: Origin) -> tuple[object, bool]:

@@ -13,7 +13,7 @@ from tests.differential.envoy.observe import observe
 from tests.differential.envoy.origins import scripted
 from tests.support.bootstrap import cluster, http_listener, static, virtual_host
 from tests.support.origin import Origin
-from tests.support.proxies import KINDS, Proxy, running
+from tests.support.proxies import KINDS, Proxy, side_by_side
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +37,8 @@ def proxies(
     ]
     bootstrap = static([http_listener("l", hosts)], clusters)
     folder: Path = tmp_path_factory.mktemp("routing")
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
 
 
 @pytest.mark.parametrize("case", ROUTING, ids=lambda case: case.name)

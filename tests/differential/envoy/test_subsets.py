@@ -11,7 +11,7 @@ import pytest
 from tests.support.bootstrap import address, http_listener, route, static, virtual_host
 from tests.support.client import Client, request
 from tests.support.origin import Origin, answer
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -108,11 +108,8 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     clusters = [resource(name, config, ports) for name, config in CLUSTERS.items()]
     bootstrap = static([http_listener("l", [virtual_host(*routes)])], clusters)
     folder: Path = tmp_path_factory.mktemp("subsets")
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
     for origin in origins:
         origin.close()
 

@@ -11,7 +11,7 @@ import pytest
 from tests.differential.tls.admission import Pki, Setting, settings
 from tests.differential.tls.listeners import ask, client, downstream, listener
 from tests.support.bootstrap import static
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 PKI = Pki()
 SETTINGS = settings(PKI)
@@ -29,10 +29,7 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, P
     for made, setting in zip(listeners, SETTINGS, strict=True):
         made["stat_prefix"] = setting.name
     bootstrap = static(listeners, [])
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
+    with side_by_side(bootstrap, folder) as [ours, envoy]:
         yield ours, envoy
 
 

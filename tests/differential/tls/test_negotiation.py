@@ -13,7 +13,7 @@ import pytest
 from tests.differential.tls.listeners import certificate, downstream, listener
 from tests.support.bootstrap import Json, static
 from tests.support.certificates import Authority, dns
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 CA = Authority()
 RSA = CA.issue(dns("a.test"), dns("*.wild.test"), subject="rsa", kind="rsa")
@@ -116,10 +116,7 @@ def handshake(port: int, flags: str) -> Outcome | None:
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, Proxy]]:
     folder = tmp_path_factory.mktemp("negotiation")
     bootstrap = static([listener(name, socket) for name, socket in SOCKETS.items()], [])
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
+    with side_by_side(bootstrap, folder) as [ours, envoy]:
         yield ours, envoy
 
 
