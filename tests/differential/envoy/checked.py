@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import socketserver
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -16,6 +14,8 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+
+from tests.support.server import LoopbackServer
 
 Fields = Sequence[tuple[str, str]]
 
@@ -46,10 +46,10 @@ SILENCE = Say(None)
 
 
 @dataclass
-class Checked:
+class Checked(LoopbackServer):
     """Listens on 127.0.0.1. What is for `/traffic` is traffic, of which the script says nothing."""
 
-    script: Sequence[Say]
+    script: Sequence[Say] = ()
     http2: bool = False
     # Bytes of a TCP check; zero where HTTP is spoken.
     tcp: int = 0
@@ -59,30 +59,7 @@ class Checked:
     connections: int = 0
     traffic: int = 0
     # What traffic is answered.
-    serve: Say = field(default_factory=Say)
-
-    def __post_init__(self) -> None:
-        outer = self
-
-        class Handler(socketserver.BaseRequestHandler):
-            def handle(self) -> None:
-                outer.connections += 1
-                number = outer.connections
-                with contextlib.suppress(OSError, EOFError, h2.exceptions.ProtocolError):
-                    outer.serve_connection(self.request, number)
-
-        class Server(socketserver.ThreadingTCPServer):
-            daemon_threads = True
-            block_on_close = False
-            request_queue_size = 64
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.port: int = self._server.server_address[1]
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+    reply: Say = field(default_factory=Say)
 
     @property
     def done(self) -> bool:
@@ -93,7 +70,12 @@ class Checked:
         self.over.append(connection)
         return self.script[len(self.asked) - 1] if len(self.asked) <= len(self.script) else SILENCE
 
-    def serve_connection(self, peer: socket.socket, number: int) -> None:
+    def serve(self, peer: socket.socket) -> None:
+        self.connections += 1
+        with contextlib.suppress(OSError, h2.exceptions.ProtocolError):
+            self.converse(peer, self.connections)
+
+    def converse(self, peer: socket.socket, number: int) -> None:
         if self.http2:
             Conversation(self, peer, number).run()
         elif self.tcp:
@@ -118,7 +100,7 @@ class Checked:
             body = stream.read(int(length[0].split(b":")[1])) if length else b""
             if b" /traffic" in head.split(b"\r\n")[0]:
                 self.traffic += 1
-                peer.sendall(self.serve.http1())
+                peer.sendall(self.reply.http1())
                 continue
             say = self.next(head + body, number)
             peer.sendall(say.http1())
@@ -165,7 +147,7 @@ class Conversation:
         """Says what is to be said; true if the connection ends."""
         if b":path: /traffic" in self.heads[stream]:
             self.owner.traffic += 1
-            say = self.owner.serve
+            say = self.owner.reply
         else:
             say = self.owner.next(self.heads[stream], self.number)
         if say.raw is not None:

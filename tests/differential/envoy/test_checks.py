@@ -104,7 +104,7 @@ def test_an_answer_to_a_request_may_take_its_endpoint_out(kind: Kind, tmp_path: 
         listener = http_listener("l", [virtual_host(route({"prefix": "/"}, "c"))])
         flags = ["--concurrency", "3", "--file-flush-interval-msec", "50"]
         proxy = stack.enter_context(running(kind, static([listener], [resource]), tmp_path / kind, *flags))
-        origins[1].serve = Say(200, AT_ONCE)
+        origins[1].reply = Say(200, AT_ONCE)
         answers = [fetch(proxy.port("l"), "GET", "/traffic") for _ in range(9)]
         assert origins[1].traffic
         # It is the client's business, too.

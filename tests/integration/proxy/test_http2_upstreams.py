@@ -452,7 +452,16 @@ def test_an_upstream_that_never_takes_a_request_is_asked_so_often(
 ) -> None:
     upstream = origin2(lambda _: [Goaway(0), Wait(0.01), Close()])
     response = fetch(spoken(upstream.port).port("l"))
-    assert (response.status, upstream.connections) == (503, 9)
+    assert (response.status, upstream.connections) == (503, 4)
+
+
+def test_what_one_endpoint_did_not_take_goes_to_another(spoken: Spoken, origin2: MakeOrigin) -> None:
+    leaving = [origin2(lambda _: [Goaway(0), Wait(0.01), Close()]) for _ in range(2)]
+    staying = origin2(lambda _: answer(200, b"here"))
+    proxy = spoken(*(each.port for each in leaving), staying.port)
+    with ThreadPoolExecutor(4) as pool:
+        bodies = list(pool.map(lambda _: fetch(proxy.port("l")).body, range(40)))
+    assert bodies == [b"here"] * 40
 
 
 def test_a_malformed_answer_ends_the_connection_where_that_is_wanted(

@@ -22,7 +22,7 @@ use crate::reactor::{Clock, Kind, Millis, Poller, Ready, Slab, TimerKey, Token, 
 use crate::telemetry::{InspectorStats, IstioMetrics, LocalWorkload, ManagerStats, ServerStats};
 use crate::tls::TlsCache;
 use crate::transport::Buffers;
-use crate::upstream::{Clusters, SharedLimits, Upstream};
+use crate::upstream::{Clusters, SharedLimits, Unreachable, Upstream};
 use crate::util::{DateCache, Rng};
 
 /// How often a connection may read before the others get their turn.
@@ -75,6 +75,8 @@ pub(crate) struct Engine {
     pub(crate) checks: Slab<Box<Check>>,
     /// What the arbiter is to be told of endpoints.
     pub(crate) reports: VecDeque<HealthReport>,
+    /// Hosts to which no connection can be made for those that wait, who are told at the end of the turn.
+    pub(crate) unreachable: Vec<Unreachable>,
     pub(crate) tls: TlsCache,
     /// Connections that have something to do although no event will come.
     pub(crate) run_queue: VecDeque<Token>,
@@ -140,6 +142,7 @@ impl Engine {
             shared_limits: None,
             checks: Slab::new(Kind::Check),
             reports: VecDeque::new(),
+            unreachable: Vec::new(),
             tls: TlsCache::default(),
             run_queue: VecDeque::new(),
             telemetry,
@@ -199,6 +202,7 @@ impl Engine {
             }
         }
         self.fire_timers();
+        self.tell_unreachable();
         self.resume_requests();
         self.flush_downstream();
         let now = self.now();
@@ -246,6 +250,7 @@ impl Engine {
     fn every_second(&mut self) {
         let now = self.clock.instant();
         let millis = self.clock.millis();
+        self.clusters.purge();
         for cluster in self.clusters.iter_mut() {
             cluster.clean(millis);
             for (address, ejected) in cluster.ejections.drain(..) {

@@ -15,6 +15,10 @@ use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::upstream::{Destination, Host, Upstream, UpstreamStream, Want, bump};
 
+/// How often an endpoint is chosen again where the choice has just said that it is going away: what refuses a stream may
+/// soon refuse connections, and another endpoint does neither.
+const CHOICES_ELSEWHERE: u32 = 5;
+
 impl Exchange {
     /// The stream to its upstream that it has.
     pub(crate) fn upstream(&self) -> Option<UpstreamStream> {
@@ -52,8 +56,11 @@ impl Engine {
         let Some(cluster) = self.clusters.get_warm(id, now) else {
             return Err(Failure::ClusterNotFound { status: 503 });
         };
-        let (avoid, choices) =
+        let (mut avoid, mut choices) =
             policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
+        if exchange.tries.unprocessed > 0 {
+            (avoid, choices) = (true, choices.max(CHOICES_ELSEWHERE));
+        }
         let tried: &[Rc<Host>] =
             if avoid || exchange.tries.replaced_stale { &exchange.tries.tried } else { &[] };
         let going_to =

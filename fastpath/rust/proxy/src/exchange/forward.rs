@@ -28,7 +28,7 @@ impl Engine {
         forward: &Forward,
     ) {
         exchange.chain.stats.rq_total_router.inc();
-        let Some(cluster) = exchange.cluster.filter(|id| self.clusters.get(*id).is_some()) else {
+        let Some(cluster) = exchange.cluster.filter(|id| self.clusters.has(*id)) else {
             exchange.chain.stats.no_cluster.inc();
             let status = forward.cluster_not_found_status;
             return self.fail(token, exchange, down, &Failure::ClusterNotFound { status });

@@ -1,7 +1,7 @@
 //! One cluster in this worker: its endpoints, who gets the next request, and what is in use.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -49,6 +49,8 @@ pub(crate) struct Cluster {
     /// It takes requests: its endpoints have been checked once, or have had the time for it.
     pub(super) warm: bool,
     pub(super) warm_by: Millis,
+    /// Once it is removed: those of its endpoints that may still be in use.
+    pub(super) leftover: Option<Vec<Weak<Host>>>,
 }
 
 impl Cluster {
@@ -75,6 +77,7 @@ impl Cluster {
             ejections: Vec::new(),
             warm: false,
             warm_by: cx.millis,
+            leftover: None,
         }
     }
 
@@ -84,6 +87,16 @@ impl Cluster {
             || now >= self.warm_by
             || self.hosts.iter().all(|host| host.verdict().is_some() || !host.is_checked());
         self.warm
+    }
+
+    /// It is no longer configured.
+    pub(super) fn is_removed(&self) -> bool {
+        self.leftover.is_some()
+    }
+
+    /// It is no longer configured, and nothing of it is in use.
+    pub(super) fn is_forgotten(&self) -> bool {
+        self.leftover.as_ref().is_some_and(|hosts| hosts.iter().all(|host| host.strong_count() == 0))
     }
 
     /// Gauges of health checks; the worker that makes these has them.

@@ -7,7 +7,6 @@ use meshloom_model::ids::Index;
 
 use super::Host;
 use super::cluster::{Cluster, ClusterId};
-use super::original::Originals;
 use super::update::UpdateContext;
 use crate::reactor::Millis;
 use crate::tls::TlsContexts;
@@ -19,6 +18,8 @@ pub(crate) struct Clusters {
 }
 
 impl Clusters {
+    /// One that is removed is here until its last request and connection have ended: they are still counted, and who waits
+    /// for a connection still gets one.
     pub(crate) fn get(&self, id: ClusterId) -> Option<&Cluster> {
         self.slots.get(id.position())?.as_ref()
     }
@@ -30,7 +31,19 @@ impl Clusters {
     /// A cluster that takes requests.
     pub(crate) fn get_warm(&mut self, id: ClusterId, now: Millis) -> Option<&mut Cluster> {
         let cluster = self.get_mut(id)?;
-        (cluster.spec.health.is_none() || cluster.is_warm(now)).then_some(cluster)
+        (!cluster.is_removed() && (cluster.spec.health.is_none() || cluster.is_warm(now))).then_some(cluster)
+    }
+
+    /// Whether it is configured.
+    pub(crate) fn has(&self, id: ClusterId) -> bool {
+        self.get(id).is_some_and(|cluster| !cluster.is_removed())
+    }
+
+    /// Forgets removed clusters that nobody uses any more.
+    pub(crate) fn purge(&mut self) {
+        for slot in &mut self.slots {
+            slot.take_if(|cluster| cluster.is_forgotten());
+        }
     }
 
     /// Whether all take requests.
@@ -56,11 +69,8 @@ impl Clusters {
         for (position, slot) in (0u32..).zip(self.slots.iter_mut()) {
             let id = ClusterId::at(position);
             let Some(spec) = snapshot.cluster(id) else {
-                if let Some(cluster) = slot.take() {
-                    let original = cluster.originals.iter().flat_map(Originals::hosts).cloned();
-                    let hosts: Vec<Rc<Host>> = cluster.hosts.iter().cloned().chain(original).collect();
-                    hosts.iter().for_each(|host| host.removed.set(true));
-                    gone.extend(hosts);
+                if let Some(cluster) = slot.as_mut().filter(|cluster| !cluster.is_removed()) {
+                    gone.extend(cluster.retire(cx.rng));
                 }
                 continue;
             };

@@ -13,6 +13,13 @@ use crate::message::Protocol;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 
+/// A host to which the system makes no connection.
+pub(crate) struct Unreachable {
+    host: Rc<Host>,
+    lane: Lane,
+    failure: Failure,
+}
+
 impl Engine {
     /// A connection for the exchange, else a place in the queue for one.
     pub(crate) fn find_connection(
@@ -134,9 +141,19 @@ impl Engine {
             if !room || !host.wants_connection(lane, most, 0) {
                 return;
             }
-            if self.open_connection(host, UpstreamState::Connecting, lane).is_err() {
-                // Those that wait have deadlines, and others may still free a connection for them.
+            if let Err(failure) = self.open_connection(host, UpstreamState::Connecting, lane) {
+                // Not from here: whoever lost the connection before may still be at work on one of their clients.
+                self.unreachable.push(Unreachable { host: Rc::clone(host), lane: lane.clone(), failure });
                 return;
+            }
+        }
+    }
+
+    /// Tells those that wait for a connection to a host to which none can be made.
+    pub(crate) fn tell_unreachable(&mut self) {
+        while let Some(Unreachable { host, lane, failure }) = self.unreachable.pop() {
+            while let Some(token) = host.dequeue(&lane) {
+                self.tell_waiting(token, &host, &failure);
             }
         }
     }

@@ -79,6 +79,18 @@ impl Cluster {
         self.rebalance(endpoints.as_deref(), views, rng);
     }
 
+    /// It is removed. Gives its hosts: what is under way on them goes on.
+    pub(super) fn retire(&mut self, rng: &mut Rng) -> Vec<Rc<Host>> {
+        let originals = self.originals.take();
+        let mut hosts = std::mem::take(&mut self.hosts);
+        hosts.extend(originals.iter().flat_map(Originals::hosts).cloned());
+        hosts.iter().for_each(|host| host.removed.set(true));
+        self.leftover = Some(hosts.iter().map(Rc::downgrade).collect());
+        (self.endpoints, self.outlier) = (None, None);
+        self.rebalance(None, Vec::new(), rng);
+        hosts
+    }
+
     /// Takes a changed configuration. Gives the hosts that are gone, or whose connections may not be used any more.
     pub(super) fn update(
         &mut self,
@@ -88,6 +100,10 @@ impl Cluster {
         contexts: &mut TlsContexts<'_>,
         cx: &mut UpdateContext<'_>,
     ) -> Vec<Rc<Host>> {
+        if self.leftover.take().is_some() {
+            // It comes back, as a new one would.
+            (self.warm, self.warm_by) = (false, cx.millis);
+        }
         let same_spec = Arc::ptr_eq(&self.spec, spec);
         let same_endpoints = match (&self.endpoints, endpoints) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),

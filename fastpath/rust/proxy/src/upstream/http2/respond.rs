@@ -9,9 +9,10 @@ use crate::reactor::Token;
 use crate::reply::{Failure, StreamReset};
 use crate::upstream::{MAX_INTERIM, UpstreamStream};
 
-/// How often one request may go elsewhere because an upstream did not take it. A cluster in which every endpoint says so
-/// again and again serves nobody.
-const MAX_UNPROCESSED: u32 = 8;
+/// How often one request may go elsewhere because an upstream did not take it: enough for endpoints that are restarted one
+/// after the other. A cluster in which all of them say so again and again serves nobody. (Envoy leaves it to the retry
+/// policy and its limit.)
+const MAX_UNPROCESSED: u32 = 3;
 
 impl Engine {
     /// Lends the exchange of a stream, and the connection of its client, to `work`.
@@ -236,6 +237,7 @@ impl Engine {
         }
         self.let_go(exchange);
         exchange.tries.unprocessed += 1;
+        exchange.tries.tried.extend(exchange.outcome.host.clone());
         exchange.tries.made = exchange.tries.made.saturating_sub(1);
         self.attempt(token, exchange, down);
     }
