@@ -54,6 +54,34 @@ BY2 = ("2to1", "2to2")
 TO2 = ("1to2", "2to2")
 ONLY2 = ("2to2",)
 
+LOCAL_STATUSES = (400, 401, 403, 404, 418, 429, 500, 502, 503, 504)
+# gRPC's status codes and the words of `retry_on` that speak of them.
+RETRIED = {
+    1: "cancelled",
+    4: "deadline-exceeded",
+    8: "resource-exhausted",
+    13: "internal",
+    14: "unavailable",
+    5: "cancelled,deadline-exceeded,resource-exhausted,internal,unavailable",
+}
+# Limits of routes for the time that a call may take.
+DEADLINES: dict[str, dict[str, Any]] = {
+    "capped": {"max_stream_duration": {"grpc_timeout_header_max": "0.2s"}, "timeout": "0s"},
+    "earlier": {
+        "max_stream_duration": {"grpc_timeout_header_max": "9s", "grpc_timeout_header_offset": "0.2s"},
+        "timeout": "0s",
+    },
+    "lasting": {"max_stream_duration": {"max_stream_duration": "0.2s"}, "timeout": "0s"},
+    "lastingcapped": {
+        "max_stream_duration": {"max_stream_duration": "0.2s", "grpc_timeout_header_max": "9s"},
+        "timeout": "0s",
+    },
+    "oldcap": {"max_grpc_timeout": "0.2s", "timeout": "9s"},
+    "oldoffset": {"max_grpc_timeout": "0s", "grpc_timeout_offset": "0.2s", "timeout": "9s"},
+    "unlimited": {"timeout": "0s"},
+    "tries": {"timeout": "9s", "retry_policy": {"retry_on": "5xx", "per_try_timeout": "0.1s"}},
+}
+
 
 def routes(cluster: str) -> list[dict[str, Any]]:
     """The same for each upstream."""
@@ -62,17 +90,24 @@ def routes(cluster: str) -> list[dict[str, Any]]:
         direct({"path": "/local"}, 200, "hello"),
         direct({"path": "/local/empty"}, 204),
         {"match": {"path": "/redirect"}, "redirect": {"path_redirect": "/there"}},
-        direct({"path": "/local/401"}, 401, "who"),
-        direct({"path": "/local/429"}, 429, "slow down"),
+        *(direct({"path": f"/local/{code}"}, code, "why") for code in LOCAL_STATUSES),
         route({"path": "/dead"}, "dead"),
         route({"path": "/nowhere"}, "nowhere"),
         route({"path": "/empty"}, "empty"),
         route({"prefix": "/hurried"}, {"cluster": cluster, "timeout": "0.2s"}),
         route({"prefix": "/limited"}, {"cluster": cluster, **limited}),
+        *(route({"prefix": f"/{name}"}, {"cluster": cluster, **each}) for name, each in DEADLINES.items()),
         route({"prefix": "/idle"}, {"cluster": cluster, "idle_timeout": "0.2s"}),
         route(
             {"prefix": "/again"},
             {"cluster": cluster, "retry_policy": {"retry_on": "5xx,reset,refused-stream", "num_retries": 1}},
+        ),
+        *(
+            route(
+                {"prefix": f"/grpc-again/{code}"},
+                {"cluster": cluster, "retry_policy": {"retry_on": words, "num_retries": 1}},
+            )
+            for code, words in RETRIED.items()
         ),
         route(
             {"prefix": "/grpc-again"},
@@ -187,9 +222,27 @@ CALLS = [
         grpc(f"grpctimeout{value}", "/limited/slow", ("grpc-timeout", value), over=BY2)
         for value in ("100m", "100000u", "99999999n")
     ),
+    *(grpc(f"grpclocal{code}", f"/local/{code}", over=BY2) for code in LOCAL_STATUSES),
+    *(grpc(f"grpcagain{code}", f"/grpc-again/{code}/only/{code}") for code in RETRIED),
+    *(grpc(f"grpcagainnot{code}", f"/grpc-again/{code}/only/2") for code in RETRIED),
+    *(grpc(f"grpcagaintrailers{code}", f"/grpc-again/{code}/trailers/{code}") for code in RETRIED),
+    *(grpc(f"grpcagainall{code}", f"/grpc-again/5/only/{code}") for code in range(17)),
+    *(
+        grpc(f"grpc{name}{value}", f"/{name}/slow", ("grpc-timeout", value), over=BY2)
+        for name in DEADLINES
+        for value in ("100m", "300m", "10S", "x")
+        # An offset that leaves nothing of the time is a race with the upstream.
+        if (name, value) != ("earlier", "100m")
+    ),
+    *(grpc(f"grpc{name}", f"/{name}/slow", over=BY2) for name in DEADLINES),
+    *(
+        call(f"asks{name}{number}", f"/{name}/slow", (f"x-envoy-upstream-rq-{field}", "100"))
+        for name in ("unlimited", "tries", "lasting")
+        for number, field in enumerate(("timeout-ms", "per-try-timeout-ms"))
+    ),
     *(
         grpc(f"grpcafar{value}", "/limited/", ("grpc-timeout", value), over=BY2)
-        for value in ("20S", "1H", "99999999H", "3000000n", "x")
+        for value in ("20S", "1H", "99999999H", "99999999u", "x")
     ),
     grpc("grpcover1", "/grpc", over=("1to2",)),
     *(
@@ -214,14 +267,14 @@ def http1_script() -> Script:
         "/nolength": Answer(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
         "/nothing": answer1(200, b""),
         "/large": answer1(200, LARGE),
-        "/idle/slow": Answer(answer1(200, b"late").data, wait=0.35),
-        "/hurried/slow": Answer(answer1(200, b"late").data, wait=0.35),
-        "/limited/slow": Answer(answer1(200, b"late").data, wait=0.35),
         "/idle/drip": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", rest=b"drop", pause=0.35),
         "/closed": Answer(then="close"),
         "/closedlate": Answer(b"HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\ndrip", then="close"),
     }
-    return lambda received: special.get(received.target) or plain(received)
+    slow = Answer(answer1(200, b"late").data, wait=0.35)
+    return lambda received: (
+        special.get(received.target) or (slow if received.target.endswith("/slow") else plain(received))
+    )
 
 
 def http2_script(received: Received) -> Sequence[Step]:
@@ -239,8 +292,12 @@ def http2_script(received: Received) -> Sequence[Step]:
             return [Reset(int(code))]
         case ["grpc"]:
             return [grpc_head, Body(MESSAGE), Head((("grpc-status", "0"), ("x-t", "1")), end=True)]
-        case ["grpc", "only", code] | ["grpc-again", "only", code]:
+        case [*_, "slow"]:
+            return [Wait(0.35), *answer(200, b"late")]
+        case ["grpc", "only", code] | ["grpc-again", "only", code] | ["grpc-again", _, "only", code]:
             return [Head((*grpc_head.fields, ("grpc-status", code), ("grpc-message", "no")), end=True)]
+        case ["grpc-again", _, "trailers", code]:
+            return [grpc_head, Head((("grpc-status", code),), end=True)]
         case ["grpc", code]:
             return [grpc_head, Head((("grpc-status", code), ("grpc-message", "gone%21")), end=True)]
     drip: Sequence[Step] = [
@@ -257,11 +314,8 @@ def http2_script(received: Received) -> Sequence[Step]:
         "/set-cookies": answer(200, b"c", ("set-cookie", "a=1"), ("set-cookie", "b=2")),
         "/own-server": answer(200, b"s", ("server", "origin/1")),
         "/trailers": [Head((OK,)), Body(b"abc"), Head((("x-t", "1"), ("x-u", "2")), end=True)],
-        "/slow": [Wait(0.35), *answer(200, b"late")],
         "/drip": drip,
-        "/hurried/slow": [Wait(0.35), *answer(200, b"late")],
         "/hurried/drip": drip,
-        "/idle/slow": [Wait(0.35), *answer(200, b"late")],
         "/idle/drip": drip,
         "/resetlate": [Head((OK,)), Body(b"abc"), Wait(0.05), Reset()],
         "/resetlatelength": [Head((OK, ("content-length", "9"))), Body(b"abc"), Wait(0.05), Reset()],

@@ -87,8 +87,7 @@ pub(super) fn forward(
         },
         stream_duration: max_stream_duration
             .map(|value| stream_duration(&value, &at.field("max_stream_duration")))
-            .transpose()?
-            .unwrap_or_default(),
+            .transpose()?,
         retry: own_retry.map(Arc::new).or_else(|| around.retry.cloned()),
         priority: resource_priority(priority, &at.field("priority"))?,
         upgrades: upgrade::of_route(&upgrade_configs, &at.field("upgrade_configs"))?,

@@ -43,8 +43,8 @@ pub struct Forward {
     pub grpc_timeout: Option<GrpcTimeout>,
     /// In place of the connection manager's stream idle timeout.
     pub idle_timeout: IdleTimeout,
-    /// How long the whole stream may last.
-    pub stream_duration: StreamDuration,
+    /// How long the whole stream may last; unset: as the connection manager says.
+    pub stream_duration: Option<StreamDuration>,
     /// When and how to try again.
     pub retry: Option<Arc<RetryPolicy>>,
     /// Which circuit breaker thresholds count.

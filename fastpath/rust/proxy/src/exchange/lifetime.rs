@@ -14,14 +14,17 @@ impl Engine {
     pub(super) fn limit_life(&self, exchange: &mut Exchange) {
         let Some(route) = exchange.route.clone() else { return };
         let RouteAction::Forward(forward) = &route.action else { return };
-        let told = forward.stream_duration;
-        let granted = told.grpc.and_then(|rule| grant(exchange, rule));
-        if let Some(granted) = granted {
-            exchange.tell_grpc_timeout(granted);
-            exchange.deadlines.life = self.now().after(granted);
-        } else if let Some(limit) = told.limit {
-            let ends = if limit.is_zero() { Millis::NEVER } else { self.now().after(limit) };
-            exchange.deadlines.life = ends;
+        let Some(told) = forward.stream_duration else { return };
+        if let Some(limit) = told.grpc.and_then(|rule| grant(exchange, rule)) {
+            exchange.deadlines.life = self.now().after(limit);
+            return exchange.tell_grpc_timeout(limit);
+        }
+        match told.limit.or(exchange.chain.manager.timeouts.max_stream) {
+            Some(limit) if !limit.is_zero() => {
+                exchange.deadlines.life = self.now().after(limit);
+                exchange.tell_grpc_timeout(limit);
+            }
+            _ => exchange.deadlines.life = Millis::NEVER,
         }
     }
 }
@@ -49,8 +52,11 @@ impl Exchange {
         (Some(limit).filter(|limit| !limit.is_zero()), true)
     }
 
-    /// Tells the upstream how long the call may take.
+    /// Tells the upstream how long the call may take, whatever the client has said. Other requests are left as they are.
     pub(super) fn tell_grpc_timeout(&mut self, limit: Duration) {
+        if !self.outcome.is_grpc {
+            return;
+        }
         self.request.fields.set(H::GrpcTimeout, grpc_timeout(limit).as_bytes());
     }
 }
