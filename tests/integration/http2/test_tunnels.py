@@ -188,6 +188,30 @@ def test_connect_over_http2_ends_here_where_it_is_told_to(
     assert origin.heads == [b""]
 
 
+@pytest.mark.parametrize("head", [EXTENDED, CONNECT], ids=["extended", "connect"])
+def test_a_client_that_has_nothing_to_say_only_listens(
+    proxy_to: Callable[..., Proxy], h2: Http2TunnelOrigin, head: list[tuple[bytes, bytes]]
+) -> None:
+    """END_STREAM with the head is the end of its side of the tunnel."""
+    with RawClient(proxy_to(upstream_of(h2)).port("l")) as client:
+        client.send(frames.headers(1, head))
+        answer = client.answer(1)
+        assert (answer.status, answer.ended) == (200, True)
+    assert h2.ended == 1
+
+
+def test_an_agreement_without_content_opens_a_tunnel(
+    proxy_to: Callable[..., Proxy], h2: Http2TunnelOrigin, subject: Kind
+) -> None:
+    """RFC 9110 9.3.6: any 2xx does, and what follows is no content of it."""
+    if subject == "envoy":
+        pytest.skip("Envoy resets a 204 that has DATA behind it, to CONNECT too")
+    h2.status = 204
+    with RawClient(proxy_to(upstream_of(h2)).port("l")) as client:
+        client.send(frames.headers(1, CONNECT, end=False), frames.data(1, b"select"))
+        assert client.until(lambda me: me.stream(1).body == b"select"), client.stream(1)
+
+
 def test_an_origin_that_refuses_is_heard(
     proxy_to: Callable[..., Proxy], h1: Callable[[bytes], TunnelOrigin]
 ) -> None:

@@ -125,6 +125,60 @@ def test_what_is_not_allowed_is_answered_403(subject: Callable[..., Proxy], tunn
     assert proxy.stat("http.l.downstream_rq_ws_on_non_ws_route") == 1
 
 
+def test_what_is_offered_in_several_lines_is_one_list(
+    subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN
+) -> None:
+    """RFC 9110 5.3: part of it is not allowed, on whichever line it is."""
+    origin = tunnel()
+    proxy = subject(origin.port)
+    for line in (b"websocket, other", b"websocket\r\nUpgrade: other", b"other\r\nUpgrade: websocket"):
+        with connected(proxy, WEBSOCKET.replace(b"websocket", line)) as client:
+            assert read_head(client)[0].startswith(b"HTTP/1.1 403 ")
+    assert origin.heads == []
+
+
+def test_a_body_of_no_bytes_is_none(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
+    proxy = subject(tunnel().port)
+    with connected(proxy, WEBSOCKET.replace(b"Host", b"Content-Length: 0\r\nHost") + b"early") as client:
+        head, rest = read_head(client)
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert rest + read_exactly(client, 5 - len(rest)) == b"early"
+
+
+@pytest.mark.parametrize("line", [b"Content-Length: 3", b"Transfer-Encoding: chunked"])
+def test_a_switch_that_announces_a_body_is_none(
+    line: bytes, subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN
+) -> None:
+    """RFC 9110 8.6, RFC 9112 6.1: where the body ends and the new protocol begins, nobody can say."""
+    proxy = subject(tunnel(SWITCH.replace(b"Connection", line + b"\r\nConnection")).port)
+    with connected(proxy, WEBSOCKET) as client:
+        assert read_head(client)[0].startswith(b"HTTP/1.1 502 ")
+
+
+@pytest.mark.parametrize(
+    "switch",
+    [
+        SWITCH.replace(b"websocket", b"other"),
+        SWITCH.replace(b"websocket", b"websocket\r\nUpgrade: other"),
+        SWITCH.replace(b"Connection: Upgrade\r\n", b""),
+        SWITCH.replace(b"Upgrade: websocket\r\n", b""),
+    ],
+    ids=["to another", "to two", "without connection", "without upgrade"],
+)
+def test_a_switch_to_what_nobody_asked_for_is_a_bad_answer(
+    switch: bytes, start: Start, tunnel: MAKE_ORIGIN
+) -> None:
+    """Envoy opens the tunnel, whatever the upstream switches to."""
+    listener = http_listener(
+        "l",
+        [virtual_host(route({"prefix": "/"}, "origin"))],
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+    )
+    proxy = start([listener], [cluster("origin", tunnel(switch).port)])
+    with connected(proxy, WEBSOCKET) as client:
+        assert read_head(client)[0].startswith(b"HTTP/1.1 502 ")
+
+
 def test_http2_in_plaintext_is_no_upgrade(subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN) -> None:
     origin = tunnel(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     proxy = subject(origin.port)

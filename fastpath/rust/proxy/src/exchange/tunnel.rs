@@ -28,7 +28,8 @@ pub(super) fn drop_needless(request: &mut Request) {
     if needless {
         request.fields.remove_name("http2-settings");
     }
-    if needless || request.version == Protocol::Http10 || request.body != BodyLength::None {
+    let has_body = !matches!(request.body, BodyLength::None | BodyLength::Length(0));
+    if needless || request.version == Protocol::Http10 || has_body {
         request.upgrade = None;
     }
 }

@@ -158,6 +158,16 @@ impl Fields {
         joined
     }
 
+    /// One list of what came in several lines of a name, of a connection's own fields too.
+    pub(crate) fn received_list(&self, id: KnownHeader) -> Option<Vec<u8>> {
+        if !self.received.is_repeated(id) {
+            return None;
+        }
+        let lines = self.received.iter().filter(|field| field.id == Some(id));
+        let values: Vec<&[u8]> = lines.map(|field| field.value.of(&self.bytes)).collect();
+        Some(values.join(&b", "[..]))
+    }
+
     /// The values of all fields of a lower-case name, in order.
     pub(crate) fn values<'f, 'n>(&'f self, name: &'n str) -> impl Iterator<Item = &'f [u8]> + use<'f, 'n> {
         let id = KnownHeader::from_name(name.as_bytes());

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use meshloom_model::matcher::RequestHead as Matchable;
-use meshloom_wire::http1::{BodyLength, Headers, Method, RequestHead, TargetForm};
+use meshloom_wire::http1::{BodyLength, Headers, KnownHeader, Method, RequestHead, TargetForm};
 
 use meshloom_wire::http2::Head;
 
@@ -74,7 +74,11 @@ impl Request {
         self.scheme = Scheme::Http;
         self.body = head.body;
         self.expect_continue = head.expect_continue;
-        self.upgrade = head.upgrade.map(|span| span.range());
+        // What is offered in several lines is offered like a list in one (RFC 9110 5.3).
+        self.upgrade = head.upgrade.map(|span| match self.fields.received_list(KnownHeader::Upgrade) {
+            Some(list) => self.fields.store(&list),
+            None => span.range(),
+        });
         self.whole_server = head.method == Method::Options
             && head.target.form == TargetForm::Absolute
             && head.target.path_span.is_empty()

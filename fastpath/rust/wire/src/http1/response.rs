@@ -116,6 +116,10 @@ fn accept(
     let options = Options::read(head, headers)?;
     let declared = Declared::read(head, headers, line.version)?;
     let body = body_length(line.status, method, declared);
+    let doubtful = is_doubtful(line.status, declared);
+    let upgrade = headers.get(KnownHeader::Upgrade).map(|field| field.value);
+    // What is announced twice, or with a body where none can be, switches to nothing.
+    let clear = options.upgrade && !doubtful && !headers.is_repeated(KnownHeader::Upgrade);
     Ok(ResponseHead {
         len: head.len(),
         version: line.version,
@@ -124,10 +128,8 @@ fn accept(
         kind: ResponseKind::of(line.status),
         body,
         content_length: declared.content_length.filter(|_| !declared.chunked),
-        keep_alive: options.persists(line.version)
-            && body != BodyLength::UntilClose
-            && !is_doubtful(line.status, declared),
-        upgrade: headers.get(KnownHeader::Upgrade).map(|field| field.value).filter(|_| options.upgrade),
+        keep_alive: options.persists(line.version) && body != BodyLength::UntilClose && !doubtful,
+        upgrade: upgrade.filter(|_| clear),
     })
 }
 

@@ -7,7 +7,7 @@ use super::Http2;
 use super::streams::{Paused, Stream, Tunnel};
 use crate::downstream::{Downstream, DownstreamState};
 use crate::engine::Engine;
-use crate::exchange::Exchange;
+use crate::exchange::{self, Exchange};
 use crate::message::{Protocol, Response};
 use crate::reactor::{Millis, Token};
 use crate::util::decimal;
@@ -25,7 +25,8 @@ impl Engine {
         let out = &mut self.down_out.bytes;
         let before = out.len();
         let Some(http) = down.http2() else { return 0 };
-        let bodiless = exchange.request.method == Method::Head || is_bodiless(exchange.response.status);
+        let bodiless = exchange.request.method == Method::Head
+            || (is_bodiless(exchange.response.status) && exchange.tunnel != exchange::Tunnel::Open);
         let ends = bodiless || has_no_body(&exchange.response);
         send_head(http, exchange.stream, &exchange.response, bodiless, ends, out);
         if let Some(stream) = http.streams.get_mut(exchange.stream).filter(|_| ends) {
@@ -240,6 +241,8 @@ impl Http2 {
     pub(in crate::downstream) fn await_tunnel(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.tunnel = Tunnel::Waiting;
+            // A client may have nothing to say, and say so with the head.
+            stream.early_end = stream.complete;
         }
     }
 

@@ -213,9 +213,9 @@ impl Connection {
             };
         }
         let body = match (head.status, asked) {
-            (204 | 304, _) | (_, Asked::Head) => BodyLeft::Bytes(0),
-            // RFC 9110 9.3.6: a tunnel has no length, whatever the fields say.
+            // RFC 9110 9.3.6: a tunnel has no length, whatever the status and the fields say.
             (200..=299, Asked::Connect) => BodyLeft::Unknown,
+            (204 | 304, _) | (_, Asked::Head) => BodyLeft::Bytes(0),
             _ => head.content_length.map_or(BodyLeft::Unknown, BodyLeft::Bytes),
         };
         if end && body.take(0, true).is_err() {
