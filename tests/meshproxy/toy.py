@@ -8,6 +8,7 @@ FOLDER/heard, a JSON object a line.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import mmap
 import os
@@ -54,9 +55,15 @@ def serve(settings: dict[str, Any], folder: Path, behaviour: str) -> int:
                 if message is not None and message.kind == "drain":
                     return 0
             else:
-                connection, _ = ready.accept()
-                connection.sendall(str(os.getpid()).encode())
-                connection.close()
+                answer(ready)
+
+
+def answer(listener: socket.socket) -> None:
+    """During a hand-over both generations wait at the same sockets, so another one may have been faster."""
+    with contextlib.suppress(BlockingIOError):
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(str(os.getpid()).encode())
 
 
 def advise(folder: Path, control: int) -> None:
