@@ -54,6 +54,19 @@ fn made_you_reset_in_all_its_forms() {
 }
 
 #[test]
+fn heads_that_are_too_large_though_each_is_answered() {
+    let fields: Vec<_> = GET.into_iter().chain([("x", "y"); 101]).collect();
+    let mut session = server(Config::default());
+    for id in ids().take(101) {
+        session.feed(&headers(id, END_STREAM, &fields));
+        let (connection, out) = (&mut session.connection, &mut session.out);
+        connection.send_head(id, [(&b":status"[..], &b"431"[..])], true, out);
+    }
+    assert!(matches!(session.events.last(), Some(Event::Fault(ConnectionError::ResetFlood))));
+    assert_eq!(session.connection.take_counters().header_overflow, 101);
+}
+
+#[test]
 fn resets_are_few_if_they_are_less_than_half_or_long_ago() {
     let mut session = server(Config::default());
     for id in ids().take(2000) {

@@ -193,6 +193,8 @@ impl Connection {
         self.streams.insert(stream, opened);
         if is_too_large {
             self.counters.header_overflow += 1;
+            // It will be answered, but all of it had to be decoded in vain.
+            self.premature_end()?;
             return Ok(Some(Event::HeadTooLarge { stream, end }));
         }
         Ok(Some(Event::Head { stream, end }))
