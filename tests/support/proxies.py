@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.support.envoy import envoy_binary
+from tests.support.process import children, command_line
 
 Kind = Literal["meshproxy", "envoy"]
 KINDS: tuple[Kind, ...] = ("meshproxy", "envoy")
@@ -48,6 +49,11 @@ class Proxy:
             if line.startswith(f"{name}: "):
                 return int(line.rpartition(" ")[2])
         return 0
+
+    def worker(self) -> int:
+        """The process that serves: Envoy itself, or that child of the arbiter which is not its agent."""
+        own = self.process.pid
+        return next((child for child in children(own) if command_line(child) == command_line(own)), own)
 
     def stderr(self) -> str:
         return (self.folder / "stderr").read_text()

@@ -13,7 +13,7 @@ from tests.integration.hostile.http2_floods import FLOODS, Flood
 from tests.integration.hostile.upstream import Upstream
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.http2_client import Http2Client, RawClient
-from tests.support.process import children, cost
+from tests.support.process import cost
 from tests.support.proxies import Kind, running
 
 KIND: Kind = "meshproxy"
@@ -41,11 +41,10 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     clusters = [cluster("flooded", upstream.port), cluster("quiet", quiet.port)]
     bootstrap = static([http_listener("edge", hosts, delayed_close_timeout="0.2s")], clusters)
     with running(KIND, bootstrap, tmp_path_factory.mktemp("floods")) as proxy:
-        worker = next(iter(children(proxy.process.pid)), proxy.process.pid)
         port = proxy.port("edge")
         with Http2Client(port) as client:  # warm: memory that every connection needs is there
             assert all(client.fetch(path="/warm").status == 200 for _ in range(50))
-        yield Target(port, worker, upstream)
+        yield Target(port, proxy.worker(), upstream)
     upstream.close()
     quiet.close()
 

@@ -13,7 +13,7 @@ from tests.support import http2_frames as frames
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.http2_client import Http2Client, RawClient, fetch, request_fields
 from tests.support.http2_frames import Kind, Setting
-from tests.support.process import children, cost
+from tests.support.process import cost
 from tests.support.proxies import running
 
 # Every limit is below this; what is not cut by then is not cut.
@@ -45,8 +45,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     listener = http_listener("edge", [virtual_host(route({"prefix": "/"}, "upstream"))], **TIMEOUTS)
     bootstrap = static([listener], [cluster("upstream", upstream.port)])
     with running("meshproxy", bootstrap, tmp_path_factory.mktemp("slow")) as proxy:
-        worker = next(iter(children(proxy.process.pid)), proxy.process.pid)
-        yield Stage(proxy.port("edge"), worker, upstream)
+        yield Stage(proxy.port("edge"), proxy.worker(), upstream)
     upstream.close()
 
 

@@ -27,7 +27,7 @@ from tests.support.http2_origin import (
     Step,
     answer,
 )
-from tests.support.process import children, cost
+from tests.support.process import cost
 from tests.support.proxies import running
 
 OK: Header = (":status", "200")
@@ -156,8 +156,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     hosts = [virtual_host(route({"prefix": "/"}, action))]
     bootstrap = static([http_listener("edge", hosts)], [http2_cluster("origin", origin.port)])
     with running("meshproxy", bootstrap, tmp_path_factory.mktemp("upstreams")) as proxy:
-        worker = next(iter(children(proxy.process.pid)), proxy.process.pid)
-        yield Stage(proxy.port("edge"), worker, origin)
+        yield Stage(proxy.port("edge"), proxy.worker(), origin)
     origin.close()
 
 
