@@ -210,6 +210,11 @@ impl Engine {
             self.server.internal_error.inc();
         }
         self.log_connection(down, &state);
+        if let (Some(stats), Some(tls)) = (&down.listener.tls_stats, down.io.tls()) {
+            if tls.has_broken() {
+                stats.failed(None);
+            }
+        }
         let stats = down.listener.stats;
         if let DownstreamState::Inspect(_) = state {
             return stats.pre_cx_active.sub(1);

@@ -112,6 +112,11 @@ impl TlsSession {
         std::mem::take(&mut self.preloaded).then(|| self.restore(cipher))
     }
 
+    /// How many bytes are held.
+    pub(crate) fn held(&self) -> usize {
+        self.held.len()
+    }
+
     /// Moves the held bytes to the front of `cipher`, to be read on behind them.
     pub(crate) fn restore(&mut self, cipher: &mut [u8]) -> usize {
         let held = self.held.len().min(cipher.len());
@@ -143,6 +148,11 @@ impl TlsSession {
 
     pub(crate) fn is_handshaking(&self) -> bool {
         self.state().is_none_or(CommonState::is_handshaking)
+    }
+
+    /// It broke after its handshake: either side has found fault with what the other one said.
+    pub(crate) fn has_broken(&self) -> bool {
+        self.failed && !self.is_handshaking()
     }
 
     /// The peer has said close_notify.
@@ -289,14 +299,15 @@ impl TlsSession {
     }
 
     /// After an error the alert is still to be sent. rustls remembers where in `rest` further handshake messages lie,
-    /// so it must see the same bytes again: with others it panics.
+    /// so it must see the same bytes again: with others it panics. Once it has given the alert it may not be asked any
+    /// more: it would find the same error in them.
     fn emit_alert(&mut self, rest: &mut [u8], out: &mut Vec<u8>) {
         let mut start = 0;
         for _ in 0..4 {
-            let rest = rest.get_mut(start..).unwrap_or_default();
+            let (rest, before) = (rest.get_mut(start..).unwrap_or_default(), out.len());
             let (discard, progress) = self.step(rest, &mut [], out);
             start += discard;
-            if !matches!(progress, Ok(Progress::Again)) {
+            if !matches!(progress, Ok(Progress::Again)) || is_alert(out.get(before..).unwrap_or_default()) {
                 break;
             }
         }
@@ -332,6 +343,13 @@ impl TlsSession {
             Side::Client(connection) => close_notify(connection.process_tls_records(held), out),
         }
     }
+}
+
+/// Is this record an alert? TLS 1.3 shows but its length (RFC 8446 5.2): no other record that we send is as short.
+fn is_alert(record: &[u8]) -> bool {
+    const ALERT: u8 = 21;
+    const SEALED: usize = 5 + 2 + 1 + 16;
+    record.first() == Some(&ALERT) || record.len() == SEALED
 }
 
 enum Progress {

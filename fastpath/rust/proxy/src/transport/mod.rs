@@ -155,7 +155,8 @@ impl Transport {
 
     fn read_plain(&mut self, into: &mut [u8]) -> Read {
         let room = into.len();
-        match rustix::net::recv(&self.fd, into, rustix::net::RecvFlags::empty()) {
+        let flags = rustix::net::RecvFlags::empty();
+        match rustix::io::retry_on_intr(|| rustix::net::recv(&self.fd, &mut *into, flags)) {
             Ok((0, _)) => {
                 self.readable = false;
                 Read::End
@@ -169,7 +170,7 @@ impl Transport {
                 self.bytes_read += n as u64;
                 Read::Data(n)
             }
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {
+            Err(rustix::io::Errno::AGAIN) => {
                 self.readable = false;
                 Read::Blocked
             }
@@ -188,10 +189,7 @@ impl Transport {
             }
             let outcome = match tls.preloaded(&mut buffers.cipher) {
                 Some(held) => Ok(held),
-                None => {
-                    let held = tls.restore(&mut buffers.cipher);
-                    self.receive_cipher(held, most, buffers)
-                }
+                None => self.receive_cipher(&mut tls, most, buffers),
             };
             let result = outcome.and_then(|have| {
                 let cipher = buffers.cipher.get_mut(..have).unwrap_or_default();
@@ -216,19 +214,21 @@ impl Transport {
         }
     }
 
-    /// Receives behind the `held` bytes of ciphertext that already lie in the buffer; gives how many lie there now.
-    fn receive_cipher(&mut self, held: usize, most: usize, buffers: &mut Buffers) -> Result<usize, Read> {
-        // What is held is less than one record: there is always room for the rest of it.
-        let end = most.saturating_add(RECORD).min(buffers.cipher.len());
+    /// Receives behind the ciphertext that `tls` holds, which goes to the front of the buffer once there is more of it;
+    /// gives how many bytes lie there now.
+    fn receive_cipher(
+        &mut self,
+        tls: &mut TlsSession,
+        most: usize,
+        buffers: &mut Buffers,
+    ) -> Result<usize, Read> {
+        // There is always room for the rest of a record; of a handshake message several may be held.
+        let held = tls.held();
+        let end = most.max(held).saturating_add(RECORD).min(buffers.cipher.len());
         let room = buffers.cipher.get_mut(held..end).unwrap_or_default();
         match self.read_plain(room) {
-            Read::Data(n) => Ok(held + n),
-            other => {
-                if let Some(tls) = &mut self.tls {
-                    tls.hold(buffers.cipher.get(..held).unwrap_or_default());
-                }
-                Err(other)
-            }
+            Read::Data(n) => Ok(tls.restore(&mut buffers.cipher) + n),
+            other => Err(other),
         }
     }
 

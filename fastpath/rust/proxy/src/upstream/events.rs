@@ -220,6 +220,11 @@ impl Engine {
         let length = self.now().since(upstream.opened);
         let Some(cluster) = self.clusters.get_mut(upstream.host.cluster) else { return };
         let stats = cluster.stats;
+        if let (Some(stats), Some(tls)) = (&cluster.tls_stats, upstream.io.tls()) {
+            if tls.has_broken() {
+                stats.failed(None);
+            }
+        }
         if upstream.counted_connection {
             cluster.breakers(ResourcePriority::Default).release(Resource::Connections);
         }
