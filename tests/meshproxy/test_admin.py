@@ -20,9 +20,8 @@ from tests.support.wait import until
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
-    made = Origin()
-    yield made
-    made.close()
+    with Origin() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -24,9 +24,8 @@ from tests.support.wait import until
 
 @pytest.fixture
 def origin() -> Iterator[Origin]:
-    server = Origin()
-    yield server
-    server.close()
+    with Origin() as server:
+        yield server
 
 
 def proxy_to(origin: Origin, port: int = 0, **fields: Any) -> dict[str, Any]:

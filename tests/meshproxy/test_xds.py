@@ -67,9 +67,8 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def origin() -> Iterator[Origin]:
-    made = Origin(lambda _: answer(200, b"one"))
-    yield made
-    made.close()
+    with Origin(lambda _: answer(200, b"one")) as made:
+        yield made
 
 
 @pytest.fixture(params=["GRPC", "DELTA_GRPC"])

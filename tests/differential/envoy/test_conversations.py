@@ -41,9 +41,8 @@ class Held:
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
-    one = Origin(scripted("origin"), early=hasty)
-    yield one
-    one.close()
+    with Origin(scripted("origin"), early=hasty) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

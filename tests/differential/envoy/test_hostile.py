@@ -22,9 +22,8 @@ Outcome = tuple[list[int], list[tuple[object, bytes, str | None]]]
 
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[Upstream]:
-    one = Upstream()
-    yield one
-    one.close()
+    with Upstream() as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

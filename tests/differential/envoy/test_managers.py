@@ -27,9 +27,8 @@ LOG = (
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
-    one = Origin(scripted("origin"))
-    yield one
-    one.close()
+    with Origin(scripted("origin")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")

@@ -59,9 +59,8 @@ class Pressed:
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
-    one = Origin(scripted("origin"))
-    yield one
-    one.close()
+    with Origin(scripted("origin")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module", params=KINDS)

@@ -25,9 +25,8 @@ LOG = (
 
 @pytest.fixture(scope="module")
 def origin() -> Iterator[Origin]:
-    failing = Origin(FailingOrigin())
-    yield failing
-    failing.close()
+    with Origin(FailingOrigin()) as failing:
+        yield failing
 
 
 @pytest.fixture(scope="module")

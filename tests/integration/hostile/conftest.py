@@ -1,4 +1,4 @@
-"""One meshproxy in front of one judging upstream, for all tests of this folder."""
+"""Upstreams that judge, and one meshproxy in front of one of them for all tests of this folder."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import pytest
 from tests.integration.hostile.upstream import Upstream, echo
 from tests.support.bootstrap import cluster, direct, http_listener, route, static, virtual_host
 from tests.support.proxies import running
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as one:
+        yield one
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,6 @@ BOTH_FRAMINGS = b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n"
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    one = Upstream()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
 def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     folder = tmp_path_factory.mktemp("logs")
     log = file_log(folder / "log", "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%\n")

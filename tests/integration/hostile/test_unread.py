@@ -23,13 +23,6 @@ MEGABYTE = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    one = Upstream()
-    yield one
-    one.close()
-
-
-@pytest.fixture(scope="module")
 def proxy(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
     hosts = [virtual_host(direct({"path": "/local"}, 200, BODY), route({"prefix": "/"}, "upstream"))]
     listeners = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,11 +24,11 @@ HTTP1 = (
 @pytest.fixture(params=["http1", "http2"])
 def upstream(request: pytest.FixtureRequest) -> Iterator[Json]:
     if request.param == "http1":
-        with contextlib.closing(TunnelOrigin(HTTP1)) as origin:
+        with TunnelOrigin(HTTP1) as origin:
             yield cluster("origin", origin.port)
     else:
         hints = Head(((":status", "103"), ("link", LINK)))
-        with contextlib.closing(Http2Origin(lambda _received: [hints, *answer()])) as modern:
+        with Http2Origin(lambda _received: [hints, *answer()]) as modern:
             yield http2_cluster("origin", modern.port)
 
 

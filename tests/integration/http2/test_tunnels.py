@@ -70,12 +70,12 @@ def proxy_to(tmp_path: Path, subject: Kind) -> Iterator[Callable[..., Proxy]]:
 @pytest.fixture
 def h1() -> Iterator[Callable[[bytes], TunnelOrigin]]:
     with contextlib.ExitStack() as stack:
-        yield lambda answer: stack.enter_context(contextlib.closing(TunnelOrigin(answer)))
+        yield lambda answer: stack.enter_context(TunnelOrigin(answer))
 
 
 @pytest.fixture
 def h2() -> Iterator[Http2TunnelOrigin]:
-    with contextlib.closing(Http2TunnelOrigin()) as origin:
+    with Http2TunnelOrigin() as origin:
         yield origin
 
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socketserver
-import threading
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grpc
-import h2.config
-import h2.connection
-import h2.events
 
 from tests.integration.proxy.conftest import MakeOrigin, Start
 from tests.support.bootstrap import TYPE, cluster, http_listener, route, virtual_host
 from tests.support.client import fetch
+from tests.support.http2_origin import Http2Origin
 from tests.support.origin import Answer, Received, Script, answer
 from tests.support.proxies import Proxy
+from tests.support.server import LoopbackServer
 from tests.support.wait import until
 
 UPSTREAM_TLS = "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"
@@ -216,21 +215,17 @@ def workers(proxy: Proxy) -> list[int]:
     return sorted(found)
 
 
-@contextmanager
-def talker(greeting: bytes, reply: Callable[[bytes], bytes]) -> Iterator[int]:
-    """A TCP server: says `greeting`, then answers what it hears."""
+@dataclass
+class Talker(LoopbackServer):
+    """Says `greeting`, then answers what it hears."""
 
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            self.request.sendall(greeting)
-            while heard := self.request.recv(1000):
-                self.request.sendall(reply(heard))
+    greeting: bytes
+    reply: Callable[[bytes], bytes]
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield int(server.server_address[1])
-        server.shutdown()
+    def serve(self, connection: socket.socket) -> None:
+        connection.sendall(self.greeting)
+        while heard := connection.recv(1000):
+            connection.sendall(self.reply(heard))
 
 
 def test_tcp_checks_say_and_wait_for_bytes(start: Start, origin: MakeOrigin) -> None:
@@ -243,9 +238,9 @@ def test_tcp_checks_say_and_wait_for_bytes(start: Start, origin: MakeOrigin) -> 
         assert heard == b"PING"
         return words["reply"] + b"NG"
 
-    with talker(b"", reply) as port:
-        proxy = serve(start, [port, origin(Member(0)).port], health)
-        assert flags_of(proxy, port) == "healthy"
+    with Talker(b"", reply) as talker:
+        proxy = serve(start, [talker.port, origin(Member(0)).port], health)
+        assert flags_of(proxy, talker.port) == "healthy"
         assert proxy.stat("cluster.c.membership_healthy") == 1
         words["reply"] = b"NO"
         until(lambda: proxy.stat("cluster.c.membership_healthy") == 0, "it still passes")
@@ -344,43 +339,18 @@ def test_grpc_checks_ask_for_a_service(start: Start) -> None:
 
 
 def test_http_checks_may_be_made_over_http2(start: Start) -> None:
-    with http2_health() as (port, paths):
+    with Http2Origin() as upstream:
         http = {"path": "/health", "codec_client_type": "HTTP2"}
-        proxy = serve(start, [port], check(http_health_check=http))
-        assert flags_of(proxy, port) == "healthy"
-        until(lambda: paths.count("/health") >= 3, "nobody checks")
-
-
-@contextmanager
-def http2_health() -> Iterator[tuple[int, list[str]]]:
-    """An HTTP/2 server that answers every request with 200."""
-    paths: list[str] = []
-
-    class Handler(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False))
-            connection.initiate_connection()
-            self.request.sendall(connection.data_to_send())
-            while heard := self.request.recv(4000):
-                for event in connection.receive_data(heard):
-                    if isinstance(event, h2.events.RequestReceived):
-                        paths.append(dict(event.headers)[b":path"].decode())
-                        connection.send_headers(event.stream_id, [(":status", "200")])
-                        connection.send_data(event.stream_id, b"fine", end_stream=True)
-                self.request.sendall(connection.data_to_send())
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield int(server.server_address[1]), paths
-        server.shutdown()
+        proxy = serve(start, [upstream.port], check(http_health_check=http))
+        assert flags_of(proxy, upstream.port) == "healthy"
+        until(lambda: [asked.target for asked in upstream.received].count("/health") >= 3, "nobody checks")
 
 
 def test_checks_speak_tls_by_their_own_labels(start: Start, origin: MakeOrigin) -> None:
     # Only labels of the check lead to TLS, which this endpoint does not speak.
     labels = {"tls": "yes"}
-    socket = {"name": "tls", "typed_config": {"@type": TYPE + UPSTREAM_TLS}}
-    matches = [{"name": "tls", "match": labels, "transport_socket": socket}]
+    tls = {"name": "tls", "typed_config": {"@type": TYPE + UPSTREAM_TLS}}
+    matches = [{"name": "tls", "match": labels, "transport_socket": tls}]
     upstream = origin(Member(0))
     health = check(transport_socket_match_criteria=labels)
     proxy = serve(start, [upstream.port], health, transport_socket_matches=matches)

@@ -63,7 +63,7 @@ class Managed:
 def managed(tmp_path: Path) -> Iterator[Managed]:
     made = Managed(tmp_path)
     with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(contextlib.closing(Greeter(b"tcp")))
+        origin = stack.enter_context(Greeter(b"tcp"))
         made.put(two_chains())
         bootstrap = static([], [cluster("tcp", origin.port)]) | {
             "dynamic_resources": {"lds_config": {"path_config_source": {"path": str(made.path)}}}
