@@ -131,4 +131,32 @@ MISTAKES = [
     change("no routes", manager={"route_config": None}),
     change("TCP without a cluster", chain={"filters": [packed("filters.network.tcp_proxy.v3.TcpProxy")]}),
 ]
-CHANGES = [*SPELLINGS, *BOOTSTRAPS, *MISTAKES]
+RING = {"lb_policy": "RING_HASH"}
+HASHES_NAMES = {"consistent_hashing_lb_config": {"use_hostname_for_hashing": True}}
+
+
+def policy(kind: str, **fields: Any) -> Json:
+    entry = {"typed_extension_config": packed(f"load_balancing_policies.{kind}", **fields)}
+    return {"load_balancing_policy": {"policies": [entry]}}
+
+
+BALANCE = [
+    change("ring", cluster=RING, action={"hash_policy": [{"header": {"header_name": "x"}}]}),
+    change("too large a ring", cluster={**RING, "ring_hash_lb_config": {"minimum_ring_size": 9_000_000}}),
+    change("ring upside down", cluster={**RING, "ring_hash_lb_config": {"maximum_ring_size": 9}}),
+    change("maglev", cluster={"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 101}}),
+    change("maglev of no prime", cluster={"lb_policy": "MAGLEV", "maglev_lb_config": {"table_size": 100}}),
+    change("names hashed that are none", cluster={**RING, "common_lb_config": HASHES_NAMES}),
+    change("names hashed", cluster={**RING, "type": "STRICT_DNS", "common_lb_config": HASHES_NAMES}),
+    change("hash of nothing", action={"hash_policy": [{}]}),
+    *(
+        change(kind, cluster=policy(kind))
+        for kind in (
+            *("round_robin.v3.RoundRobin", "least_request.v3.LeastRequest", "random.v3.Random"),
+            *("ring_hash.v3.RingHash", "maglev.v3.Maglev"),
+        )
+    ),
+    change("no policy", cluster={"load_balancing_policy": {"policies": []}}),
+    change("zones", cluster={"common_lb_config": {"zone_aware_lb_config": {"min_cluster_size": 6}}}),
+]
+CHANGES = [*BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]

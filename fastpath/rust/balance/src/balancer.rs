@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::consistent::Spread;
 use crate::endpoint::LocalityView;
 use crate::level::{Level, Source};
 use crate::priority::PriorityLoads;
@@ -18,6 +19,8 @@ pub enum Policy {
     LeastRequest { choices: u32 },
     /// Uniform, whatever the weights, as with Envoy.
     Random,
+    /// By the hash of the request, so that equal ones go to the same endpoint.
+    Consistent(Spread),
 }
 
 /// What the cluster's configuration says. The default is Envoy's.

@@ -1,5 +1,6 @@
 //! Endpoints as the balancer sees them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 /// Index into the endpoint list that a [`crate::Balancer`] was made from.
@@ -47,7 +48,7 @@ pub enum Verdict {
 }
 
 /// One endpoint, without what the balancer need not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EndpointView {
     /// Share of the load within its locality; at least 1.
     pub weight: u32,
@@ -61,6 +62,8 @@ pub struct EndpointView {
     pub ejected: bool,
     /// Since when it may be used: a slow start is counted from here. `None` is for ever.
     pub since: Option<Instant>,
+    /// What consistent hashing knows it by; read with that policy only.
+    pub key: Option<Arc<str>>,
 }
 
 impl Default for EndpointView {
@@ -73,6 +76,7 @@ impl Default for EndpointView {
             verdict: Verdict::Passed,
             ejected: false,
             since: None,
+            key: None,
         }
     }
 }

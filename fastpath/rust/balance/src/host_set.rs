@@ -1,8 +1,10 @@
 //! One set of eligible endpoints and its rotation.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::balancer::BalancerSettings;
+use crate::consistent::{Entry, Spread, Table};
 use crate::edf::Edf;
 use crate::slow_start::Warming;
 use crate::{EndpointIndex, EndpointView, Policy, Random};
@@ -16,11 +18,12 @@ pub(crate) struct HostSet {
     warming: Option<Warming>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Member {
     endpoint: EndpointIndex,
     weight: f64,
     since: Option<Instant>,
+    key: Option<Arc<str>>,
 }
 
 #[derive(Clone, Debug)]
@@ -31,6 +34,8 @@ enum Rotation {
     Schedule { edf: Edf, by_load: bool },
     /// The least loaded of so many drawn at random.
     Choices { count: usize },
+    /// Whose the hash is; the table is made when it is first asked.
+    Hash { spread: Spread, table: Option<Table> },
 }
 
 impl HostSet {
@@ -40,15 +45,31 @@ impl HostSet {
         settings: &BalancerSettings,
         random: &mut impl Random,
     ) -> Self {
-        let member = |endpoint: EndpointIndex| {
-            let view = endpoints.get(endpoint.get()).copied().unwrap_or_default();
-            Member { endpoint, weight: f64::from(view.weight.max(1)), since: view.since }
+        let weigh = |endpoint: EndpointIndex| {
+            let weight = endpoints.get(endpoint.get()).map_or(1, |view| view.weight);
+            (endpoint, f64::from(weight.max(1)))
+        };
+        Self::weighted(members.map(weigh), endpoints, settings, random)
+    }
+
+    /// With other weights than their own.
+    pub(crate) fn weighted(
+        members: impl Iterator<Item = (EndpointIndex, f64)>,
+        endpoints: &[EndpointView],
+        settings: &BalancerSettings,
+        random: &mut impl Random,
+    ) -> Self {
+        let member = |(endpoint, weight): (EndpointIndex, f64)| {
+            let view = endpoints.get(endpoint.get());
+            let (since, key) = view.map(|view| (view.since, view.key.clone())).unwrap_or_default();
+            Member { endpoint, weight, since, key }
         };
         let members: Vec<Member> = members.map(member).collect();
         let is_even =
             members.iter().zip(members.iter().skip(1)).all(|(one, other)| one.weight == other.weight);
         let rotation = match settings.policy {
             Policy::Random => Rotation::Choices { count: 1 },
+            Policy::Consistent(spread) => Rotation::Hash { spread, table: None },
             Policy::LeastRequest { choices } if is_even => {
                 Rotation::Choices { count: choices.max(2) as usize }
             }
@@ -56,9 +77,21 @@ impl HostSet {
             Policy::RoundRobin => Rotation::schedule(&members, false, random),
             Policy::LeastRequest { .. } => Rotation::schedule(&members, true, random),
         };
-        let slow = settings.slow_start.filter(|_| settings.policy != Policy::Random);
+        let slow = settings
+            .slow_start
+            .filter(|_| matches!(settings.policy, Policy::RoundRobin | Policy::LeastRequest { .. }));
         let warming = slow.and_then(|start| Warming::new(start, members.iter().map(|member| member.since)));
         Self { members, rotation, warming }
+    }
+
+    /// Members with their weights.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (EndpointIndex, f64)> {
+        self.members.iter().map(|member| (member.endpoint, member.weight))
+    }
+
+    /// What all of them weigh.
+    pub(crate) fn weight(&self) -> f64 {
+        self.members.iter().map(|member| member.weight).sum()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -91,6 +124,11 @@ impl HostSet {
                     |item: u32| members.get(item as usize).map_or(1.0, |m| m.weight / load(m.endpoint));
                 edf.pick(weight).and_then(|item| members.get(item as usize)).map(|member| member.endpoint)
             }
+            Rotation::Hash { spread, table } => {
+                let (hash, attempt) = random.hash();
+                let table = table.get_or_insert_with(|| Table::new(*spread, &entries(members)));
+                table.find(hash, attempt).and_then(|place| members.get(place)).map(|member| member.endpoint)
+            }
             Rotation::Choices { count } => {
                 let mut draw = || members.get(random.index(members.len())).map(|member| member.endpoint);
                 let first = draw()?;
@@ -119,6 +157,12 @@ impl HostSet {
         let chosen = warming.pick(members.len(), weight)?;
         members.get(chosen).map(|member| member.endpoint)
     }
+}
+
+fn entries(members: &[Member]) -> Vec<Entry> {
+    let entry =
+        |member: &Member| Entry { key: member.key.clone().unwrap_or_default(), weight: member.weight };
+    members.iter().map(entry).collect()
 }
 
 impl Rotation {

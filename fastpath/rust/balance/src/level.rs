@@ -7,7 +7,7 @@ use crate::edf::Edf;
 use crate::endpoint::LocalityView;
 use crate::host_set::HostSet;
 use crate::priority::Counts;
-use crate::{EndpointIndex, EndpointView, Health, Random};
+use crate::{EndpointIndex, EndpointView, Health, Policy, Random};
 
 /// What a level is made from.
 pub(crate) struct Source<'a> {
@@ -110,6 +110,9 @@ impl Eligible {
                 random,
             ));
         }
+        if let Policy::Consistent(_) = source.settings.policy {
+            return Self::Flat(source.one_table(&sets, priority, random));
+        }
         Self::ByLocality { edf: Edf::new(weights.iter().copied()), weights, sets }
     }
 
@@ -147,6 +150,17 @@ impl Source<'_> {
 
     fn health(&self, index: EndpointIndex) -> Health {
         self.health.get(index.get()).copied().unwrap_or_default()
+    }
+
+    /// Consistent hashing has one table for all localities: their weights are in those of the endpoints.
+    fn one_table(&self, sets: &[HostSet], priority: u32, random: &mut impl Random) -> HostSet {
+        let weighted = sets.iter().enumerate().flat_map(|(locality, set)| {
+            let weight = self.effective_weight(locality, priority, set.len());
+            let total = set.weight();
+            set.weights().map(move |(endpoint, own)| (endpoint, weight * own / total))
+        });
+        let weighted = weighted.filter(|(_, weight)| *weight > 0.0);
+        HostSet::weighted(weighted, self.endpoints, &self.settings, random)
     }
 
     /// A locality keeps its weight until fewer of its endpoints are available than over-provisioning makes up for.

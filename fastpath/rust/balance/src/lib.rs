@@ -6,7 +6,7 @@
 //!
 //! | module | decides |
 //! |---|---|
-//! | [`Balancer`] | which endpoint: priority, panic, locality, then round robin, least request or random |
+//! | [`Balancer`] | which endpoint: priority, panic, locality, then round robin, least request, random or a hash |
 //! | [`SubsetBalancer`] | the same among the endpoints that have the labels which a route asks for |
 //! | [`OutlierDetector`] | which endpoints leave the rotation for a while, from the outcomes of requests |
 //! | [`CheckRecord`], [`CheckPauses`] | what active health checks make of an endpoint, and when the next one is due |
@@ -23,8 +23,10 @@
 mod backoff;
 mod balancer;
 mod breaker;
+mod consistent;
 mod edf;
 mod endpoint;
+mod hash;
 mod health;
 mod host_set;
 mod level;
@@ -38,13 +40,15 @@ mod subset;
 pub use backoff::Backoff;
 pub use balancer::{Balancer, BalancerSettings, Policy};
 pub use breaker::{Breakers, Overflow, Pool, Resource, RetryBudget, Thresholds};
+pub use consistent::{HashFunction, Spread};
 pub use endpoint::{EndpointIndex, EndpointView, Health, LocalityView, Verdict};
+pub use hash::{xx64, xx64_seeded};
 pub use health::{Change, CheckPauses, CheckRecord, CheckRules, Finding, upto};
 pub use outlier::{
     Detector, Ejection, FailurePercentage, Outcome, OutlierDetector, OutlierSettings, Rule, SuccessRate,
     Swept,
 };
-pub use random::{Random, SplitMix};
+pub use random::{Keyed, Random, SplitMix};
 pub use retry::{Failure, RetryConditions, RetryPolicy, UnknownCondition};
 pub use slow_start::SlowStart;
 pub use subset::{

@@ -16,9 +16,45 @@ pub trait Random {
         self.below(len as u64) as usize
     }
 
+    /// What consistent hashing goes by, and which attempt at it this is: of a source of chance, chance.
+    fn hash(&mut self) -> (u64, u32) {
+        (self.next_u64(), 0)
+    }
+
     /// True in `percent` of 100 cases.
     fn percent(&mut self, percent: u8) -> bool {
         self.below(100) < u64::from(percent)
+    }
+}
+
+/// In the place of chance, the hash of a request: priority and endpoint follow from it.
+#[derive(Debug)]
+pub struct Keyed<'r, R> {
+    hash: u64,
+    attempt: u32,
+    random: &'r mut R,
+}
+
+impl<'r, R: Random> Keyed<'r, R> {
+    pub fn new(hash: u64, random: &'r mut R) -> Self {
+        Self { hash, attempt: 0, random }
+    }
+}
+
+impl<R: Random> Random for Keyed<'_, R> {
+    fn next_u64(&mut self) -> u64 {
+        self.random.next_u64()
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.hash.checked_rem(bound).unwrap_or_default()
+    }
+
+    /// Each time another attempt.
+    fn hash(&mut self) -> (u64, u32) {
+        let attempt = self.attempt;
+        self.attempt += 1;
+        (self.hash, attempt)
     }
 }
 

@@ -277,7 +277,7 @@ struct Source<'a> {
 impl Source<'_> {
     fn part(&self, members: Vec<EndpointIndex>, random: &mut impl Random) -> Part {
         let views: Vec<EndpointView> =
-            members.iter().filter_map(|member| self.endpoints.get(member.get()).copied()).collect();
+            members.iter().filter_map(|member| self.endpoints.get(member.get()).cloned()).collect();
         let balancing = BalancerSettings {
             weighted_localities: self.balancing.weighted_localities && self.settings.locality_weights,
             ..self.balancing

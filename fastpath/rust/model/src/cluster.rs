@@ -38,6 +38,8 @@ pub struct Cluster {
     pub weighted_localities: bool,
     /// How endpoints that are new, or healthy again, get their share.
     pub slow_start: Option<SlowStart>,
+    /// Consistent hashing knows endpoints by their host names, not by their addresses.
+    pub hash_hostnames: bool,
     /// How it is divided by labels.
     pub subsets: Option<Arc<Subsets>>,
     /// How its endpoints are checked.
@@ -109,8 +111,28 @@ pub enum LoadBalance {
     LeastRequest { choices: u32 },
     /// Any.
     Random,
+    /// By the hash of the request, on a ring of points.
+    RingHash { least: u64, most: u64, function: HashFunction },
+    /// By the hash of the request, in a table of this prime size.
+    Maglev { size: u64 },
     /// Wherever the connection was going.
     OriginalDestination,
+}
+
+impl LoadBalance {
+    /// Equal requests go to the same endpoint.
+    pub fn is_consistent(self) -> bool {
+        matches!(self, Self::RingHash { .. } | Self::Maglev { .. })
+    }
+}
+
+/// What gives an endpoint its points of a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashFunction {
+    /// XXH64.
+    XxHash,
+    /// MurmurHash64A.
+    Murmur2,
 }
 
 /// How endpoints that are new, or healthy again, get their share.

@@ -59,6 +59,8 @@ pub struct Endpoint {
     pub locality_labels: Arc<[(Arc<str>, Arc<str>)]>,
     /// Labels that put it into subsets (`filter_metadata["envoy.lb"]`).
     pub subset_labels: Box<[SubsetLabel]>,
+    /// What consistent hashing knows it by, in the place of its address (`filter_metadata["envoy.lb"].hash_key`).
+    pub hash_key: Option<Arc<str>>,
     /// What it says of its health checks.
     pub check: Option<Arc<EndpointCheck>>,
     /// Who it is: `workload;namespace;canonical name;canonical revision;cluster` (`filter_metadata.istio.workload`).

@@ -4,6 +4,7 @@
 //! host and the table are already merged into it. The engine keeps the route's `Arc` and looks nowhere else.
 
 mod action;
+mod hash_policy;
 mod host_index;
 mod path_index;
 mod prefix_tree;
@@ -16,6 +17,7 @@ pub use action::{
     PortRewrite, Redirect, RedirectPath, ResourcePriority, RouteAction, StreamDuration, Target,
     WeightedCluster, WeightedClusters,
 };
+pub use hash_policy::{HashCookie, HashPolicy, HashSource};
 pub(crate) use host_index::HostIndexBuilder;
 pub use host_index::{DomainConflict, HostIndex};
 pub use path_index::PathIndex;

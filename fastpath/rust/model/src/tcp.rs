@@ -27,6 +27,8 @@ pub struct TcpProxy {
     pub log_on_connected: bool,
     /// A line each time this has passed.
     pub log_interval: Option<Duration>,
+    /// Connections are hashed by the client's address, for clusters that hash consistently.
+    pub hash_source: bool,
     /// Istio's standard TCP metrics are kept for these connections.
     pub stats: Option<crate::filter::StatsFilter>,
 }

@@ -90,7 +90,7 @@ fn unhealthy_endpoints_get_nothing_until_panic() {
 fn with_panic_off_nobody_healthy_means_no_endpoint() {
     let settings = BalancerSettings { panic_threshold: 0, ..with(LEAST_REQUEST) };
     let sick = EndpointView { health: Health::Unhealthy, ..EndpointView::default() };
-    assert_eq!(shares(settings, vec![sick, sick], 100), [0, 0]);
+    assert_eq!(shares(settings, vec![sick.clone(), sick], 100), [0, 0]);
     assert_eq!(shares(settings, vec![], 100), [0usize; 0]);
 }
 

@@ -45,7 +45,7 @@ fn a_new_endpoint_grows_into_its_share() {
     for policy in [Policy::RoundRobin, Policy::LeastRequest { choices: 2 }] {
         let began = Instant::now();
         let old = EndpointView::default();
-        let new = EndpointView { since: Some(began), ..old };
+        let new = EndpointView { since: Some(began), ..old.clone() };
         let mut balancer = Balancer::new(settings(policy), vec![old, new], vec![], &mut SplitMix::new(1));
         let mut before = 0.0;
         for seconds in [1, 15, 30, 45] {

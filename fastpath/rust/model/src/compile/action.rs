@@ -8,6 +8,7 @@ use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::config::route::v3 as proto;
 
 use super::context::Context;
+use super::hash_policy::hash_policies;
 use super::header::{Levels, RawLevels, levels, stack};
 use super::matching;
 use super::overrides::overrides;
@@ -59,6 +60,7 @@ pub(super) fn forward(
         max_grpc_timeout,
         grpc_timeout_offset,
         upgrade_configs,
+        hash_policy,
     } = value;
     let own_retry = retry.map(|value| retry_policy(value, &at.field("retry_policy"), cx)).transpose()?;
     Ok(Forward {
@@ -90,6 +92,7 @@ pub(super) fn forward(
             .transpose()?,
         retry: own_retry.map(Arc::new).or_else(|| around.retry.cloned()),
         priority: resource_priority(priority, &at.field("priority"))?,
+        hash_policies: hash_policies(&hash_policy, &at.field("hash_policy"), cx)?,
         upgrades: upgrade::of_route(&upgrade_configs, &at.field("upgrade_configs"))?,
     })
 }

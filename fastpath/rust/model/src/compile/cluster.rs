@@ -10,7 +10,7 @@ use meshloom_xds as xds;
 use meshloom_xds::envoy::config::cluster::v3 as proto;
 use meshloom_xds::envoy::config::core::v3 as core;
 
-use balance::{load_balance, panic_threshold, slow_start, subsets_of};
+use balance::{balance, panic_threshold, subsets_of};
 use discovery::endpoint_source;
 
 use super::context::Context;
@@ -37,6 +37,7 @@ const MAX_KEEPALIVE_SECONDS: u32 = 32_767;
 pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Cluster, Invalid> {
     let endpoints = endpoint_source(&value, at, cx)?;
     let (options, health_effects) = (protocol_options(&mut value, at)?, health_effects(&value));
+    let balance = balance(&value, &endpoints, at)?;
     let proto::Cluster {
         transport_socket_matches,
         name,
@@ -45,7 +46,7 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         eds_cluster_config: _,
         connect_timeout,
         per_connection_buffer_limit_bytes,
-        lb_policy,
+        lb_policy: _,
         load_assignment: _,
         max_requests_per_connection: _,
         circuit_breakers: breakers,
@@ -65,16 +66,18 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         health_checks,
         ignore_health_on_host_removal: _,
         lb_subset_config,
-        lb_config,
+        lb_config: _,
+        load_balancing_policy: _,
     } = value;
     let common = common_lb_config.unwrap_or_default();
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
     let travel = travel(transport_socket.as_ref(), &transport_socket_matches, at, cx)?;
     let (http, server_names) = travel.spoken(options, at)?;
     Ok(Cluster {
-        balance: load_balance(lb_policy, lb_config.as_ref(), &endpoints, at)?,
-        slow_start: slow_start(lb_config, at)?,
-        weighted_localities: common.locality_weighted_lb_config.is_some(),
+        balance: balance.policy,
+        slow_start: balance.slow_start,
+        weighted_localities: balance.weighted_localities,
+        hash_hostnames: balance.hash_hostnames,
         subsets: subsets_of(lb_subset_config, &endpoints, at)?,
         health: health_check(health_checks, &at.field("health_checks"), cx)?,
         health_effects,

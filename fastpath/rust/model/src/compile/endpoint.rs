@@ -104,6 +104,7 @@ fn endpoint(
         locality,
         labels: transport_labels(&metadata),
         locality_labels: Arc::clone(locality_labels),
+        hash_key: metadata.filter_metadata.get("envoy.lb").and_then(|lb| text_in(lb, "hash_key")),
         subset_labels: subset_labels(&metadata),
         check: check.map(Arc::new),
         workload: metadata.filter_metadata.get("istio").and_then(|istio| text_in(istio, "workload")),

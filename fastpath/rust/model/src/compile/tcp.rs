@@ -5,6 +5,8 @@ use std::time::Duration;
 use meshloom_xds as xds;
 use meshloom_xds::envoy::extensions::filters::network::tcp_proxy::v3 as proto;
 
+use meshloom_xds::envoy::r#type::v3::HashPolicy;
+
 use super::access_log::connection_logs;
 use super::context::Context;
 use super::hcm::at_least_one;
@@ -34,6 +36,7 @@ pub(super) fn tcp_proxy(
         access_log_flush_interval,
         flush_access_log_on_connected,
         access_log_options,
+        hash_policy,
     } = value;
     let flushes = Flushes {
         old: (access_log_flush_interval, flush_access_log_on_connected),
@@ -55,8 +58,19 @@ pub(super) fn tcp_proxy(
         access_logs: connection_logs(&access_log, &at.field("access_log"), cx)?,
         log_on_connected,
         log_interval,
+        hash_source: hash_source(&hash_policy, &at.field("hash_policy"))?,
         stats,
     })
+}
+
+/// Whether connections are hashed by the client's address: there is nothing else.
+fn hash_source(values: &[HashPolicy], at: &At<'_>) -> Result<bool, Invalid> {
+    let given = values.iter().enumerate().map(|(nth, value)| match value.source_ip {
+        Some(_) => Ok(()),
+        None => Err(at.item(nth).refuse("give source_ip")),
+    });
+    given.collect::<Result<(), _>>()?;
+    Ok(!values.is_empty())
 }
 
 #[allow(

@@ -32,6 +32,12 @@ pub(super) const STDERR_LOG: &str = "envoy.extensions.access_loggers.stream.v3.S
 pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 pub(super) const PREVIOUS_HOSTS: &str =
     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";
+pub(super) const LB_ROUND_ROBIN: &str = "envoy.extensions.load_balancing_policies.round_robin.v3.RoundRobin";
+pub(super) const LB_LEAST_REQUEST: &str =
+    "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest";
+pub(super) const LB_RANDOM: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
+pub(super) const LB_RING_HASH: &str = "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash";
+pub(super) const LB_MAGLEV: &str = "envoy.extensions.load_balancing_policies.maglev.v3.Maglev";
 pub(super) const TYPED_STRUCT: &str = "xds.type.v3.TypedStruct";
 pub(super) const UDPA_TYPED_STRUCT: &str = "udpa.type.v1.TypedStruct";
 /// Istio's filters, whose messages Envoy's API lacks: they travel in a `TypedStruct`.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{PathRewrite, RetryPolicy, Route};
+use super::{HashPolicy, PathRewrite, RetryPolicy, Route};
 use crate::filter::FilterOverrides;
 use crate::headers::HeaderOps;
 use crate::ids::ClusterIndex;
@@ -53,6 +53,8 @@ pub struct Forward {
     pub upgrades: Upgrades,
     /// Which subset of the cluster, unless the chosen weighted cluster has a word of its own.
     pub metadata_match: Option<Arc<MetadataMatch>>,
+    /// What a consistent hash goes by, where the cluster wants one.
+    pub hash_policies: Box<[HashPolicy]>,
 }
 
 /// Which circuit breaker thresholds a request counts against.

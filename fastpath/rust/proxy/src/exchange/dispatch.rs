@@ -56,6 +56,7 @@ impl Engine {
         let Some(cluster) = self.clusters.get_warm(id, now) else {
             return Err(Failure::ClusterNotFound { status: 503 });
         };
+        let hash = if cluster.spec.balance.is_consistent() { exchange.hash() } else { None };
         let (mut avoid, mut choices) =
             policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
         if exchange.tries.unprocessed > 0 {
@@ -69,7 +70,8 @@ impl Engine {
             Some(to) => cluster.original_host(id, &to),
             None => {
                 let subset = exchange.metadata_match();
-                let want = Want { tried, choices, subset: subset.as_deref(), now: self.clock.instant() };
+                let now = self.clock.instant();
+                let want = Want { tried, choices, subset: subset.as_deref(), hash, now };
                 cluster.pick(&want, &mut self.rng)
             }
         };

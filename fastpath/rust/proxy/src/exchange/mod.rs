@@ -1,6 +1,7 @@
 //! A request and its response: what is known, and what has been done. Which HTTP version either side speaks is
 //! not known here.
 
+mod affinity;
 mod begin;
 mod body;
 mod dispatch;
@@ -29,6 +30,7 @@ use std::time::Instant;
 use meshloom_model::route::{Forward, HostRewrite, Route, RouteAction};
 use meshloom_model::{ResponseFlag, ResponseFlags, Snapshot};
 
+use affinity::Affinity;
 pub(crate) use edge::{Client, EdgeRules, Origin};
 pub(crate) use finish::Gone;
 pub(crate) use lifetime::grpc_timeout;
@@ -67,6 +69,7 @@ pub(crate) struct Exchange {
     pub(crate) deadlines: Deadlines,
     pub(crate) times: Times,
     pub(crate) outcome: Outcome,
+    pub(crate) affinity: Affinity,
     /// Istio's view of the peers, for metrics.
     pub(crate) peers: crate::telemetry::Peers,
 }
@@ -275,6 +278,7 @@ impl Exchange {
             deadlines: Deadlines::NONE,
             times: Times::new(now),
             outcome: Outcome::default(),
+            affinity: Affinity::default(),
             peers: crate::telemetry::Peers::default(),
         }
     }
@@ -319,6 +323,7 @@ impl Exchange {
         self.tries = Tries { tried, ..Tries::default() };
         self.outcome = Outcome::default();
         self.peers = crate::telemetry::Peers::default();
+        self.affinity = Affinity::default();
         self.response.fields.clear();
         self.response.status = 0;
     }

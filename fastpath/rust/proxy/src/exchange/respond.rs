@@ -27,6 +27,7 @@ impl Engine {
             exchange.response.fields.add_number(H::XEnvoyUpstreamServiceTime, ms);
         }
         self.discover_upstream_peer(exchange);
+        exchange.give_cookies();
         self.answer_tunnel(exchange, down);
         self.send_head(exchange, down);
     }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use meshloom_balance::{Outcome, Resource};
+use meshloom_balance::{Outcome, Resource, xx64};
 use meshloom_model::ResponseFlag;
 use meshloom_model::route::ResourcePriority;
 
@@ -48,8 +48,14 @@ impl Engine {
             return Fate::Close(CloseReason::Local);
         };
         let going_to = redirected(down.info.local, &self.listeners);
-        let want =
-            Want { tried: &session.tried, choices: HOST_DRAWS, subset: None, now: self.clock.instant() };
+        let by_source = cluster.spec.balance.is_consistent() && session.chain.proxy.hash_source;
+        let want = Want {
+            tried: &session.tried,
+            choices: HOST_DRAWS,
+            subset: None,
+            hash: by_source.then(|| xx64(down.info.remote.ip().to_string().as_bytes())),
+            now: self.clock.instant(),
+        };
         let picked = match (cluster.original_destination(), session.cluster) {
             (Some(_), Some(id)) => going_to.and_then(|address| cluster.host_at(id, address)),
             _ => cluster.pick(&want, &mut self.rng),

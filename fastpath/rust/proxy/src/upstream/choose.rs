@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use meshloom_balance::{
-    Balancer, BalancerSettings, Chosen, EndpointIndex, EndpointView, FailurePercentage, Fallback, Labels,
-    LocalityView, OutlierSettings, Policy, RetryBudget, Rule, Selector, SelectorFallback, SlowStart,
-    SubsetBalancer, SubsetSettings, SuccessRate, Thresholds, Verdict,
+    Balancer, BalancerSettings, Chosen, EndpointIndex, EndpointView, FailurePercentage, Fallback,
+    HashFunction, Keyed, Labels, LocalityView, OutlierSettings, Policy, Random, RetryBudget, Rule, Selector,
+    SelectorFallback, SlowStart, Spread, SubsetBalancer, SubsetSettings, SuccessRate, Thresholds, Verdict,
 };
-use meshloom_model::cluster::{LoadBalance, OutlierDetection, Thresholds as ModelThresholds};
+use meshloom_model::cluster::{self, LoadBalance, OutlierDetection, Thresholds as ModelThresholds};
 use meshloom_model::endpoint::SubsetLabel;
 use meshloom_model::subset::{self, MetadataMatch, Subsets};
-use meshloom_model::{Cluster as Spec, Endpoints};
+use meshloom_model::{Cluster as Spec, Endpoint, Endpoints};
 
 use super::Host;
 use crate::telemetry::ClusterStats;
@@ -25,6 +25,8 @@ pub(crate) struct Want<'a> {
     pub(crate) choices: u32,
     /// Labels that the endpoint must have.
     pub(crate) subset: Option<&'a MetadataMatch>,
+    /// What a consistent hash goes by; without it, chance.
+    pub(crate) hash: Option<u64>,
     pub(crate) now: Instant,
 }
 
@@ -94,6 +96,19 @@ impl Chooser {
         stats: &ClusterStats,
         rng: &mut Rng,
     ) -> Option<EndpointIndex> {
+        match want.hash {
+            Some(hash) => self.pick_by(want, hosts, stats, &mut Keyed::new(hash, rng)),
+            None => self.pick_by(want, hosts, stats, rng),
+        }
+    }
+
+    fn pick_by(
+        &mut self,
+        want: &Want<'_>,
+        hosts: &[Rc<Host>],
+        stats: &ClusterStats,
+        rng: &mut impl Random,
+    ) -> Option<EndpointIndex> {
         let active = |index: EndpointIndex| hosts.get(index.get()).map_or(0, |host| host.active.get());
         let tried: Vec<EndpointIndex> = want
             .tried
@@ -136,7 +151,7 @@ fn divided(
     fallback_list: bool,
     want: &Want<'_>,
     stats: &ClusterStats,
-    rng: &mut Rng,
+    rng: &mut impl Random,
     active: &impl Fn(EndpointIndex) -> u32,
 ) -> Option<EndpointIndex> {
     let mut one = |criteria: &meshloom_balance::Criteria| {
@@ -194,6 +209,10 @@ fn settings(spec: &Spec, endpoints: Option<&Endpoints>) -> BalancerSettings {
         policy: match spec.balance {
             LoadBalance::RoundRobin => Policy::RoundRobin,
             LoadBalance::LeastRequest { choices } => Policy::LeastRequest { choices },
+            LoadBalance::RingHash { least, most, function } => {
+                Policy::Consistent(Spread::Ring { least, most, function: hash_function(function) })
+            }
+            LoadBalance::Maglev { size } => Policy::Consistent(Spread::Maglev { size }),
             LoadBalance::Random | LoadBalance::OriginalDestination => Policy::Random,
         },
         panic_threshold: spec.panic_threshold_percent.clamp(0.0, 100.0) as u8,
@@ -204,6 +223,22 @@ fn settings(spec: &Spec, endpoints: Option<&Endpoints>) -> BalancerSettings {
             aggression: slow.aggression,
             least_share: slow.least_percent / 100.0,
         }),
+    }
+}
+
+const fn hash_function(function: cluster::HashFunction) -> HashFunction {
+    match function {
+        cluster::HashFunction::XxHash => HashFunction::XxHash,
+        cluster::HashFunction::Murmur2 => HashFunction::Murmur2,
+    }
+}
+
+/// What consistent hashing knows an endpoint by: what its metadata says, its name where names count, else its address.
+pub(super) fn hash_key(endpoint: &Endpoint, hostnames: bool) -> Arc<str> {
+    match &endpoint.hash_key {
+        Some(key) => Arc::clone(key),
+        None if hostnames => Arc::clone(&endpoint.hostname),
+        None => endpoint.address.to_string().into(),
     }
 }
 

@@ -89,6 +89,7 @@ pub(super) fn endpoint(at: SocketAddr) -> Endpoint {
         locality: 0,
         labels: Box::default(),
         locality_labels: Arc::from([]),
+        hash_key: None,
         subset_labels: Box::default(),
         check: None,
         workload: None,

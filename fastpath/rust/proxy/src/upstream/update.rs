@@ -13,7 +13,7 @@ use meshloom_model::{Address, Cluster as Spec};
 use meshloom_shm::Telemetry;
 
 use super::Host;
-use super::choose::{Chooser, outlier_settings, thresholds};
+use super::choose::{Chooser, hash_key, outlier_settings, thresholds};
 use super::cluster::{Cluster, ClusterId};
 use super::original::{self, Originals};
 use super::quota::SharedLimits;
@@ -63,7 +63,7 @@ impl Cluster {
             .iter()
             .zip(views)
             .filter(|(host, _)| !Rc::ptr_eq(host, gone))
-            .map(|(host, view)| (Rc::clone(host), *view))
+            .map(|(host, view)| (Rc::clone(host), view.clone()))
             .collect();
         if let (Some(outlier), Some(spec)) = (&self.outlier, &self.spec.outlier) {
             let previous: Vec<_> =
@@ -196,7 +196,8 @@ impl Cluster {
             let came = known.map_or(Some(cx.now), |view| view.since);
             let verdict = self.verdict_of(&host);
             self.hosts.push(host);
-            views.push(EndpointView { verdict, ..view(endpoint, endpoints.map(|all| &**all), came) });
+            let key = self.spec.balance.is_consistent().then(|| hash_key(endpoint, self.spec.hash_hostnames));
+            views.push(EndpointView { verdict, key, ..view(endpoint, endpoints.map(|all| &**all), came) });
         }
         let gone = self.keep_healthy(old.rest(), &before, &mut views, &mut previous);
         self.outlier = self.spec.outlier.map(|spec| {
@@ -240,7 +241,7 @@ impl Cluster {
         });
         for host in stay {
             let was = EndpointIndex::new(host.index.get());
-            let view = before.get(was.get()).copied().unwrap_or_default();
+            let view = before.get(was.get()).cloned().unwrap_or_default();
             host.leaving.set(true);
             host.index.set(u32::try_from(self.hosts.len()).unwrap_or(u32::MAX));
             self.hosts.push(host);

@@ -160,8 +160,15 @@ pub struct Cluster {
     pub close_connections_on_host_health_failure: bool,
     #[prost(bool, tag = "32")]
     pub ignore_health_on_host_removal: bool,
-    #[prost(oneof = "cluster::LbConfig", tags = "34, 37, 56")]
+    #[prost(message, optional, tag = "41")]
+    pub load_balancing_policy: Option<crate::envoy::config::cluster::v3::LoadBalancingPolicy>,
+    #[prost(oneof = "cluster::LbConfig", tags = "23, 52, 34, 37, 56")]
     pub lb_config: Option<cluster::LbConfig>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LoadBalancingPolicy {
+    #[prost(message, repeated, tag = "1")]
+    pub policies: Vec<crate::envoy::config::cluster::v3::load_balancing_policy::Policy>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OutlierDetection {
@@ -248,6 +255,10 @@ pub struct RetryBudget {
 pub mod cluster {
 #[derive(Clone, PartialEq, ::prost::Oneof)]
 pub enum LbConfig {
+    #[prost(message, tag = "23")]
+    RingHashLbConfig(crate::envoy::config::cluster::v3::cluster::RingHashLbConfig),
+    #[prost(message, tag = "52")]
+    MaglevLbConfig(crate::envoy::config::cluster::v3::cluster::MaglevLbConfig),
     #[prost(message, tag = "34")]
     OriginalDstLbConfig(crate::envoy::config::cluster::v3::cluster::OriginalDstLbConfig),
     #[prost(message, tag = "37")]
@@ -263,6 +274,8 @@ pub struct CommonLbConfig {
     pub locality_weighted_lb_config: Option<crate::envoy::config::cluster::v3::cluster::common_lb_config::LocalityWeightedLbConfig>,
     #[prost(bool, tag = "5")]
     pub ignore_new_hosts_until_first_hc: bool,
+    #[prost(message, optional, tag = "7")]
+    pub consistent_hashing_lb_config: Option<crate::envoy::config::cluster::v3::cluster::common_lb_config::ConsistentHashingLbConfig>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct EdsClusterConfig {
@@ -296,6 +309,11 @@ pub struct LeastRequestLbConfig {
     pub slow_start_config: Option<crate::envoy::config::cluster::v3::cluster::SlowStartConfig>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct MaglevLbConfig {
+    #[prost(message, optional, tag = "1")]
+    pub table_size: Option<u64>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct OriginalDstLbConfig {
     #[prost(bool, tag = "1")]
     pub use_http_header: bool,
@@ -303,6 +321,15 @@ pub struct OriginalDstLbConfig {
     pub http_header_name: String,
     #[prost(message, optional, tag = "3")]
     pub upstream_port_override: Option<u32>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RingHashLbConfig {
+    #[prost(message, optional, tag = "1")]
+    pub minimum_ring_size: Option<u64>,
+    #[prost(enumeration = "crate::envoy::config::cluster::v3::cluster::ring_hash_lb_config::HashFunction", tag = "3")]
+    pub hash_function: i32,
+    #[prost(message, optional, tag = "4")]
+    pub maximum_ring_size: Option<u64>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RoundRobinLbConfig {
@@ -349,6 +376,11 @@ pub enum LbPolicy {
 }
 pub mod common_lb_config {
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConsistentHashingLbConfig {
+    #[prost(bool, tag = "1")]
+    pub use_hostname_for_hashing: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct LocalityWeightedLbConfig {
 }
 }
@@ -388,6 +420,21 @@ pub enum LbSubsetSelectorFallbackPolicy {
     KeysSubset = 4,
 }
 }
+}
+pub mod ring_hash_lb_config {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HashFunction {
+    XxHash = 0,
+    MurmurHash2 = 1,
+}
+}
+}
+pub mod load_balancing_policy {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Policy {
+    #[prost(message, optional, tag = "4")]
+    pub typed_extension_config: Option<crate::envoy::config::core::v3::TypedExtensionConfig>,
 }
 }
 }
@@ -1200,6 +1247,8 @@ pub struct RouteAction {
     pub retry_policy: Option<crate::envoy::config::route::v3::RetryPolicy>,
     #[prost(enumeration = "crate::envoy::config::core::v3::RoutingPriority", tag = "11")]
     pub priority: i32,
+    #[prost(message, repeated, tag = "15")]
+    pub hash_policy: Vec<crate::envoy::config::route::v3::route_action::HashPolicy>,
     #[prost(message, optional, tag = "23")]
     pub max_grpc_timeout: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "28")]
@@ -1417,6 +1466,13 @@ pub enum HostRewriteSpecifier {
     HostRewritePathRegex(crate::envoy::r#type::matcher::v3::RegexMatchAndSubstitute),
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HashPolicy {
+    #[prost(bool, tag = "4")]
+    pub terminal: bool,
+    #[prost(oneof = "hash_policy::PolicySpecifier", tags = "1, 2, 3, 5")]
+    pub policy_specifier: Option<hash_policy::PolicySpecifier>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct MaxStreamDuration {
     #[prost(message, optional, tag = "1")]
     pub max_stream_duration: Option<::prost_types::Duration>,
@@ -1440,6 +1496,54 @@ pub enum ClusterNotFoundResponseCode {
     ServiceUnavailable = 0,
     NotFound = 1,
     InternalServerError = 2,
+}
+pub mod hash_policy {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum PolicySpecifier {
+    #[prost(message, tag = "1")]
+    Header(crate::envoy::config::route::v3::route_action::hash_policy::Header),
+    #[prost(message, tag = "2")]
+    Cookie(crate::envoy::config::route::v3::route_action::hash_policy::Cookie),
+    #[prost(message, tag = "3")]
+    ConnectionProperties(crate::envoy::config::route::v3::route_action::hash_policy::ConnectionProperties),
+    #[prost(message, tag = "5")]
+    QueryParameter(crate::envoy::config::route::v3::route_action::hash_policy::QueryParameter),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConnectionProperties {
+    #[prost(bool, tag = "1")]
+    pub source_ip: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Cookie {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(message, optional, tag = "2")]
+    pub ttl: Option<::prost_types::Duration>,
+    #[prost(string, tag = "3")]
+    pub path: String,
+    #[prost(message, repeated, tag = "4")]
+    pub attributes: Vec<crate::envoy::config::route::v3::route_action::hash_policy::CookieAttribute>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CookieAttribute {
+    #[prost(string, tag = "1")]
+    pub name: String,
+    #[prost(string, tag = "2")]
+    pub value: String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Header {
+    #[prost(string, tag = "1")]
+    pub header_name: String,
+    #[prost(message, optional, tag = "2")]
+    pub regex_rewrite: Option<crate::envoy::r#type::matcher::v3::RegexMatchAndSubstitute>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct QueryParameter {
+    #[prost(string, tag = "1")]
+    pub name: String,
+}
 }
 pub mod upgrade_config {
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -1855,6 +1959,8 @@ pub struct TcpProxy {
     pub access_log: Vec<crate::envoy::config::accesslog::v3::AccessLog>,
     #[prost(message, optional, tag = "7")]
     pub max_connect_attempts: Option<u32>,
+    #[prost(message, repeated, tag = "11")]
+    pub hash_policy: Vec<crate::envoy::r#type::v3::HashPolicy>,
     #[prost(message, optional, tag = "13")]
     pub max_downstream_connection_duration: Option<::prost_types::Duration>,
     #[prost(message, optional, tag = "20")]
@@ -1898,6 +2004,108 @@ pub struct ClusterWeight {
 }
 }
 }
+}
+}
+}
+}
+pub mod load_balancing_policies {
+pub mod common {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ConsistentHashingLbConfig {
+    #[prost(bool, tag = "1")]
+    pub use_hostname_for_hashing: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LocalityLbConfig {
+    #[prost(message, optional, tag = "2")]
+    pub locality_weighted_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::locality_lb_config::LocalityWeightedLbConfig>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SlowStartConfig {
+    #[prost(message, optional, tag = "1")]
+    pub slow_start_window: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "2")]
+    pub aggression: Option<crate::envoy::config::core::v3::RuntimeDouble>,
+    #[prost(message, optional, tag = "3")]
+    pub min_weight_percent: Option<crate::envoy::r#type::v3::Percent>,
+}
+pub mod locality_lb_config {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LocalityWeightedLbConfig {
+}
+}
+}
+}
+pub mod least_request {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LeastRequest {
+    #[prost(message, optional, tag = "1")]
+    pub choice_count: Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub slow_start_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::SlowStartConfig>,
+    #[prost(message, optional, tag = "4")]
+    pub locality_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::LocalityLbConfig>,
+}
+}
+}
+pub mod maglev {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Maglev {
+    #[prost(message, optional, tag = "1")]
+    pub table_size: Option<u64>,
+    #[prost(message, optional, tag = "2")]
+    pub consistent_hashing_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::ConsistentHashingLbConfig>,
+    #[prost(message, optional, tag = "3")]
+    pub locality_weighted_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::locality_lb_config::LocalityWeightedLbConfig>,
+}
+}
+}
+pub mod random {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Random {
+    #[prost(message, optional, tag = "1")]
+    pub locality_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::LocalityLbConfig>,
+}
+}
+}
+pub mod ring_hash {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RingHash {
+    #[prost(enumeration = "crate::envoy::extensions::load_balancing_policies::ring_hash::v3::ring_hash::HashFunction", tag = "1")]
+    pub hash_function: i32,
+    #[prost(message, optional, tag = "2")]
+    pub minimum_ring_size: Option<u64>,
+    #[prost(message, optional, tag = "3")]
+    pub maximum_ring_size: Option<u64>,
+    #[prost(message, optional, tag = "6")]
+    pub consistent_hashing_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::ConsistentHashingLbConfig>,
+    #[prost(message, optional, tag = "7")]
+    pub locality_weighted_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::locality_lb_config::LocalityWeightedLbConfig>,
+}
+pub mod ring_hash {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum HashFunction {
+    DefaultHash = 0,
+    XxHash = 1,
+    MurmurHash2 = 2,
+}
+}
+}
+}
+pub mod round_robin {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RoundRobin {
+    #[prost(message, optional, tag = "1")]
+    pub slow_start_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::SlowStartConfig>,
+    #[prost(message, optional, tag = "2")]
+    pub locality_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::LocalityLbConfig>,
 }
 }
 }
@@ -2267,6 +2475,11 @@ pub struct FractionalPercent {
     pub denominator: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HashPolicy {
+    #[prost(message, optional, tag = "1")]
+    pub source_ip: Option<crate::envoy::r#type::v3::hash_policy::SourceIp>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Int32Range {
     #[prost(int32, tag = "1")]
     pub start: i32,
@@ -2299,6 +2512,11 @@ pub enum DenominatorType {
     Hundred = 0,
     TenThousand = 1,
     Million = 2,
+}
+}
+pub mod hash_policy {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SourceIp {
 }
 }
 }

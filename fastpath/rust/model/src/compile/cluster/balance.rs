@@ -4,79 +4,40 @@ use std::sync::Arc;
 
 use meshloom_xds::envoy::config::cluster::v3 as proto;
 
-use crate::cluster::{EndpointSource, LoadBalance, SlowStart};
-use crate::compile::parts::{choice, duration, percent};
+use crate::cluster::{EndpointSource, LoadBalance};
+use crate::compile::load_balance::{Balance, load_balance};
+use crate::compile::parts::percent;
 use crate::compile::path::{At, Invalid};
 use crate::compile::subset::subsets;
 use crate::subset::Subsets;
 
 const DEFAULT_PANIC_PERCENT: f64 = 50.0;
 
-pub(super) fn load_balance(
-    policy: i32,
-    config: Option<&proto::cluster::LbConfig>,
+/// Original destinations and their policy go together, and names are hashed where names are resolved.
+pub(super) fn balance(
+    value: &proto::Cluster,
     endpoints: &EndpointSource,
     at: &At<'_>,
-) -> Result<LoadBalance, Invalid> {
-    use proto::cluster::{LbConfig, LbPolicy};
-    let at_policy = at.field("lb_policy");
-    let balance = match (choice(policy, &at_policy)?, config) {
-        (LbPolicy::RoundRobin, _) => LoadBalance::RoundRobin,
-        (LbPolicy::LeastRequest, Some(LbConfig::LeastRequestLbConfig(config))) => {
-            let choices = config.choice_count.unwrap_or(2);
-            if choices < 2 {
-                return Err(at
-                    .field("least_request_lb_config")
-                    .field("choice_count")
-                    .refuse("this must be at least 2"));
-            }
-            LoadBalance::LeastRequest { choices }
-        }
-        (LbPolicy::LeastRequest, _) => LoadBalance::LeastRequest { choices: 2 },
-        (LbPolicy::Random, _) => LoadBalance::Random,
-        (LbPolicy::ClusterProvided, _) => LoadBalance::OriginalDestination,
-        (LbPolicy::RingHash | LbPolicy::Maglev, _) => {
-            return Err(at_policy.refuse(
-                "consistent hashing is not implemented yet; give ROUND_ROBIN, LEAST_REQUEST or RANDOM",
-            ));
-        }
-        (LbPolicy::LoadBalancingPolicyConfig, _) => {
-            return Err(at_policy.refuse("give ROUND_ROBIN, LEAST_REQUEST or RANDOM"));
-        }
-    };
+) -> Result<Balance, Invalid> {
+    let common = value.common_lb_config.clone().unwrap_or_default();
+    let policies = value.load_balancing_policy.as_ref();
+    let balance = load_balance(value.lb_policy, value.lb_config.as_ref(), policies, &common, at)?;
+    let resolved = matches!(endpoints, EndpointSource::Dns { first_address_only: false, .. });
+    let hashing = common.consistent_hashing_lb_config.unwrap_or_default();
+    if hashing.use_hostname_for_hashing && !resolved {
+        let at = at.field("common_lb_config");
+        let at = at.field("consistent_hashing_lb_config");
+        return Err(at
+            .field("use_hostname_for_hashing")
+            .refuse("only endpoints of STRICT_DNS are hashed by name"));
+    }
     let original = matches!(endpoints, EndpointSource::OriginalDestination(_));
-    match original == (balance == LoadBalance::OriginalDestination) {
+    match original == (balance.policy == LoadBalance::OriginalDestination) {
         true => Ok(balance),
-        false => Err(at_policy.refuse("CLUSTER_PROVIDED goes with the type ORIGINAL_DST, and with no other")),
+        false => Err(at
+            .field("lb_policy")
+            .refuse("CLUSTER_PROVIDED goes with the type ORIGINAL_DST, and with no other")),
     }
-}
-
-pub(super) fn slow_start(
-    value: Option<proto::cluster::LbConfig>,
-    at: &At<'_>,
-) -> Result<Option<SlowStart>, Invalid> {
-    use proto::cluster::LbConfig;
-    let (config, at) = match value {
-        Some(LbConfig::RoundRobinLbConfig(config)) => {
-            (config.slow_start_config, at.field("round_robin_lb_config"))
-        }
-        Some(LbConfig::LeastRequestLbConfig(config)) => {
-            (config.slow_start_config, at.field("least_request_lb_config"))
-        }
-        _ => return Ok(None),
-    };
-    let at = at.field("slow_start_config");
-    let Some(proto::cluster::SlowStartConfig { slow_start_window, aggression, min_weight_percent }) = config
-    else {
-        return Ok(None);
-    };
-    let aggression = aggression.map_or(1.0, |value| value.default_value);
-    if !(aggression > 0.0 && aggression.is_finite()) {
-        return Err(at.field("aggression").field("default_value").refuse("this must be more than 0"));
-    }
-    let Some(window) = duration(slow_start_window, &at.field("slow_start_window"))? else { return Ok(None) };
-    let least_percent = percent(min_weight_percent, 10.0, &at.field("min_weight_percent"))?;
-    Ok((!window.is_zero()).then_some(SlowStart { window, aggression, least_percent }))
 }
 
 pub(super) fn subsets_of(

@@ -167,8 +167,6 @@ fn policies_and_types_must_go_together() {
     let mut message = static_cluster("a");
     message.lb_policy = proto::cluster::LbPolicy::ClusterProvided as i32;
     assert_eq!(refusal(CLUSTER, "a", &message).0, "lb_policy");
-    message.lb_policy = proto::cluster::LbPolicy::RingHash as i32;
-    assert_eq!(refusal(CLUSTER, "a", &message).0, "lb_policy");
 
     message.lb_policy = proto::cluster::LbPolicy::ClusterProvided as i32;
     message.r#type = Some(proto::cluster::DiscoveryType::OriginalDst as i32);
