@@ -4,6 +4,7 @@ use meshloom_model::health::HttpProbe;
 use meshloom_wire::http1::{Headers, KnownHeader as H};
 
 use crate::message::is_grpc;
+use crate::util::{Content, next_field};
 
 /// What an answer came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,34 +129,11 @@ const SERVING: u64 = 1;
 fn status_of(mut message: &[u8]) -> Option<u64> {
     let mut status = 0;
     while !message.is_empty() {
-        let key = varint(&mut message)?;
-        match (key >> 3, key & 7) {
-            (1, 0) => status = varint(&mut message)?,
-            (0, _) => return None,
-            (_, 0) => drop(varint(&mut message)?),
-            (_, 1) => message = message.get(8..)?,
-            (_, 2) => {
-                let length = usize::try_from(varint(&mut message)?).ok()?;
-                message = message.get(length..)?;
-            }
-            (_, 5) => message = message.get(4..)?,
-            _ => return None,
+        if let (1, Content::Number(number)) = next_field(&mut message)? {
+            status = number;
         }
     }
     Some(status)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

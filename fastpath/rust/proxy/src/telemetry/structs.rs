@@ -1,5 +1,7 @@
 //! `google.protobuf.Struct` on the wire: as much as Istio's peer metadata needs, strings and structs of strings.
 
+use crate::util::{Content, next_field};
+
 /// A field of a struct.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Value {
@@ -15,50 +17,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<Vec<(String, Value)>> {
     fields(bytes, MAX_DEPTH)
 }
 
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
-        let (byte, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-/// The next field: its number and, when it is length-delimited, its content.
-fn field<'b>(bytes: &mut &'b [u8]) -> Option<(u64, Option<&'b [u8]>)> {
-    let key = varint(bytes)?;
-    let content = match key & 7 {
-        0 => {
-            varint(bytes)?;
-            None
-        }
-        1 => {
-            *bytes = bytes.get(8..)?;
-            None
-        }
-        2 => {
-            let len = usize::try_from(varint(bytes)?).ok()?;
-            let (content, rest) = bytes.split_at_checked(len)?;
-            *bytes = rest;
-            Some(content)
-        }
-        5 => {
-            *bytes = bytes.get(4..)?;
-            None
-        }
-        _ => return None,
-    };
-    Some((key >> 3, content))
-}
-
 fn fields(mut bytes: &[u8], depth: u32) -> Option<Vec<(String, Value)>> {
     let mut out = Vec::new();
     while !bytes.is_empty() {
-        if let (1, Some(entry)) = field(&mut bytes)? {
+        if let (1, Content::Bytes(entry)) = next_field(&mut bytes)? {
             out.extend(map_entry(entry, depth)?);
         }
     }
@@ -68,9 +30,9 @@ fn fields(mut bytes: &[u8], depth: u32) -> Option<Vec<(String, Value)>> {
 fn map_entry(mut entry: &[u8], depth: u32) -> Option<Option<(String, Value)>> {
     let (mut key, mut value) = (String::new(), None);
     while !entry.is_empty() {
-        match field(&mut entry)? {
-            (1, Some(content)) => key = String::from_utf8(content.to_vec()).ok()?,
-            (2, Some(content)) => value = one(content, depth)?,
+        match next_field(&mut entry)? {
+            (1, Content::Bytes(content)) => key = String::from_utf8(content.to_vec()).ok()?,
+            (2, Content::Bytes(content)) => value = one(content, depth)?,
             _ => {}
         }
     }
@@ -80,9 +42,13 @@ fn map_entry(mut entry: &[u8], depth: u32) -> Option<Option<(String, Value)>> {
 fn one(mut bytes: &[u8], depth: u32) -> Option<Option<Value>> {
     let mut value = None;
     while !bytes.is_empty() {
-        match field(&mut bytes)? {
-            (3, Some(content)) => value = Some(Value::Text(String::from_utf8(content.to_vec()).ok()?)),
-            (5, Some(content)) if depth > 0 => value = Some(Value::Struct(fields(content, depth - 1)?)),
+        match next_field(&mut bytes)? {
+            (3, Content::Bytes(content)) => {
+                value = Some(Value::Text(String::from_utf8(content.to_vec()).ok()?))
+            }
+            (5, Content::Bytes(content)) if depth > 0 => {
+                value = Some(Value::Struct(fields(content, depth - 1)?))
+            }
             _ => {}
         }
     }
