@@ -51,6 +51,7 @@ pub(crate) mod host;
 mod known;
 mod limits;
 mod method;
+mod progress;
 mod reason;
 mod request;
 mod request_line;

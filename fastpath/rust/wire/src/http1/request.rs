@@ -3,6 +3,7 @@
 use super::connection::Options;
 use super::fields::{FieldLine, field_line, is_framing_in_disguise};
 use super::framing::Declared;
+use super::progress::Progress;
 use super::request_line::{self, RequestLine};
 use super::window::Window;
 use super::{BodyLength, DecodeError, Headers, KnownHeader, Limits, Method, Span, Target, Version, host};
@@ -35,18 +36,7 @@ pub struct RequestHead {
 /// [`RequestParser::restart`]. After `Ok(Some(_))` it is ready for the next head.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestParser {
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum Stage {
-    #[default]
-    Line,
-    Fields {
-        line: RequestLine,
-        /// Where the next field line starts.
-        next: usize,
-    },
+    progress: Progress<RequestLine>,
 }
 
 impl RequestParser {
@@ -58,12 +48,12 @@ impl RequestParser {
     /// Whether a head has been begun, so that the next call goes on with it.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        matches!(self.stage, Stage::Fields { .. })
+        self.progress.is_partial()
     }
 
     /// Forgets a head that was begun; the next call parses from its first byte.
     pub fn restart(&mut self) {
-        self.stage = Stage::Line;
+        self.progress = Progress::Line;
     }
 
     /// Parses the head at the start of `buf`. `Ok(None)` means that it is not all there yet.
@@ -75,24 +65,9 @@ impl RequestParser {
         headers: &mut Headers,
         limits: &Limits,
     ) -> Result<Option<RequestHead>, DecodeError> {
-        let stage = std::mem::take(&mut self.stage);
-        let (line, mut next) = match stage {
-            Stage::Fields { line, next } => (line, next),
-            Stage::Line => {
-                headers.begin();
-                match request_line(buf, limits)? {
-                    Some(started) => started,
-                    None => return Ok(None),
-                }
-            }
-        };
-        match read_fields(buf, &mut next, headers, limits)? {
-            Some(len) => accept(buf, line, len, headers).map(Some),
-            None => {
-                self.stage = Stage::Fields { line, next };
-                Ok(None)
-            }
-        }
+        let start = || request_line(buf, limits);
+        self.progress
+            .advance(buf, headers, limits, start, |line, len, headers| accept(buf, line, len, headers))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::connection::Options;
 use super::framing::Declared;
-use super::request::read_fields;
+use super::progress::Progress;
 use super::status_line::{self, StatusLine};
 use super::window::Window;
 use super::{BodyLength, DecodeError, Headers, KnownHeader, Limits, Method, Span, Version};
@@ -41,18 +41,7 @@ pub enum ResponseKind {
 /// Parses response heads; the rules of use are those of [`super::RequestParser`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ResponseParser {
-    stage: Stage,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-enum Stage {
-    #[default]
-    Line,
-    Fields {
-        line: StatusLine,
-        /// Where the next field line starts.
-        next: usize,
-    },
+    progress: Progress<StatusLine>,
 }
 
 impl ResponseParser {
@@ -64,12 +53,12 @@ impl ResponseParser {
     /// Whether a head has been begun, so that the next call goes on with it.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        matches!(self.stage, Stage::Fields { .. })
+        self.progress.is_partial()
     }
 
     /// Forgets a head that was begun; the next call parses from its first byte.
     pub fn restart(&mut self) {
-        self.stage = Stage::Line;
+        self.progress = Progress::Line;
     }
 
     /// Parses the head at the start of `buf`, the response to a request with `method`. `Ok(None)` means that it is
@@ -81,28 +70,18 @@ impl ResponseParser {
         headers: &mut Headers,
         limits: &Limits,
     ) -> Result<Option<ResponseHead>, DecodeError> {
-        let stage = std::mem::take(&mut self.stage);
-        let (line, mut next) = match stage {
-            Stage::Fields { line, next } => (line, next),
-            Stage::Line => {
-                headers.begin();
-                let window = Window::new(buf, limits);
-                match status_line::parse(window.bytes, 0)? {
-                    Some(started) => started,
-                    None => {
-                        window.wants_more(DecodeError::HeadTooLarge { limit: limits.head_bytes })?;
-                        return Ok(None);
-                    }
-                }
-            }
-        };
-        match read_fields(buf, &mut next, headers, limits)? {
-            Some(len) => accept(buf.get(..len).unwrap_or(buf), line, method, headers).map(Some),
-            None => {
-                self.stage = Stage::Fields { line, next };
-                Ok(None)
-            }
-        }
+        let start = || first_line(buf, limits);
+        self.progress.advance(buf, headers, limits, start, |line, len, headers| {
+            accept(buf.get(..len).unwrap_or(buf), line, method, headers)
+        })
+    }
+}
+
+fn first_line(buf: &[u8], limits: &Limits) -> Result<Option<(StatusLine, usize)>, DecodeError> {
+    let window = Window::new(buf, limits);
+    match status_line::parse(window.bytes, 0)? {
+        Some(parsed) => Ok(Some(parsed)),
+        None => window.wants_more(DecodeError::HeadTooLarge { limit: limits.head_bytes }).map(|()| None),
     }
 }
 
