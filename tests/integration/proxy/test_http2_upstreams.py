@@ -19,12 +19,14 @@ from tests.integration.proxy.conftest import Start
 from tests.support import http2_frames as frames
 from tests.support.bootstrap import TYPE, cluster, file_log, http_listener, route, virtual_host
 from tests.support.client import Client, fetch, request
+from tests.support.http2_client import Http2Client
 from tests.support.http2_origin import (
     Body,
     Close,
     Goaway,
     Head,
     Http2Origin,
+    Raw,
     Received,
     Reset,
     Script,
@@ -141,6 +143,37 @@ def test_another_connection_is_made_at_the_peers_limit(spoken: Spoken, origin2: 
     assert answers == [200] * 6
     assert 2 <= upstream.connections <= 4
     assert upstream.violations == []
+
+
+def test_what_is_refused_over_a_limit_nobody_knew_of_goes_out_again(
+    spoken: Spoken, origin2: MakeOrigin
+) -> None:
+    """The limit comes when more streams are open than it allows; those were not looked at (RFC 9113 8.7)."""
+    limit = frames.settings({frames.Setting.MAX_CONCURRENT_STREAMS: 2})
+    told = Raw(lambda stream: limit if stream == 5 else b"")
+
+    def early(head: Received) -> list[Step]:
+        over = head.connection == 1 and 5 <= head.stream <= 19
+        return [told, Reset(frames.Code.REFUSED_STREAM)] if over else []
+
+    upstream = origin2(lambda _: [Wait(0.2), *answer()], early=early)
+    with Http2Client(spoken(upstream.port).port("l")) as client:
+        streams = [client.request(path=f"/{n}") for n in range(10)]
+        assert [client.answer(stream).status for stream in streams] == [200] * 10
+    assert upstream.connections > 1
+
+
+def test_a_peer_that_allows_no_streams_is_not_flooded_with_connections(
+    spoken: Spoken, origin2: MakeOrigin
+) -> None:
+    limit = frames.settings({frames.Setting.MAX_CONCURRENT_STREAMS: 0})
+    refusal = [Raw(lambda _: limit), Wait(0.02), Reset(frames.Code.REFUSED_STREAM)]
+    upstream = origin2(lambda _: answer(), early=lambda _: refusal)
+    proxy = spoken(upstream.port)
+    answers = [response for _ in range(3) for response in all_at_once(2, lambda _: fetch(proxy.port("l")))]
+    assert [response.status for response in answers] == [503] * 6
+    assert upstream.connections <= 6
+    assert eventually(lambda: upstream.open == 0)
 
 
 def test_our_own_limit_of_streams_holds(spoken: Spoken, origin2: MakeOrigin) -> None:

@@ -30,7 +30,8 @@ impl Engine {
         self.aim(token);
         let config = http2_config(&spec.http2, spec.max_response_headers_bytes, spec.max_response_headers);
         let now = self.now();
-        let at_first = upstream.host.allows_streams.get();
+        // Whoever allowed none before is asked again, by one request at a time.
+        let at_first = upstream.host.allows_streams.get().max(1);
         let mut http2 = Http2::start(config, &spec.http2, at_first, now, &mut self.up_out.bytes);
         http2.held = std::mem::take(&mut upstream.http.held);
         let interval = http2.pings.spec.and_then(|spec| spec.interval);
@@ -199,9 +200,11 @@ impl Engine {
 
     /// The peer has said what it allows, which its next connection will allow too.
     pub(super) fn http2_settings(&mut self, token: Token) {
-        let Some(upstream) = self.ups.get(token) else { return };
-        if let Some(http2) = &upstream.http2 {
-            upstream.host.allows_streams.set(http2.codec.peer_max_streams());
+        let Some(upstream) = self.ups.get_mut(token) else { return };
+        if let Some(http2) = &mut upstream.http2 {
+            let allowed = http2.codec.peer_max_streams();
+            upstream.host.allows_streams.set(allowed);
+            http2.note_surplus(allowed);
         }
     }
 

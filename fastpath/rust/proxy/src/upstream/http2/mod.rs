@@ -52,6 +52,9 @@ struct Stream {
     ended: bool,
     /// The client is held back.
     paused: bool,
+    /// It was begun when nobody knew that it would be more than the peer allows: if that refuses it, it has to go
+    /// elsewhere.
+    surplus: bool,
     /// Interim responses so far.
     interim: u32,
     /// Bytes of the response that the client has not taken, so that the peer's window stays closed by as many.
@@ -107,7 +110,21 @@ impl Http2 {
 
     /// Is there nothing left to wait for on a connection that takes nothing new?
     pub(super) fn is_spent(&self) -> bool {
-        self.streams.is_empty() && (self.retired || self.codec.is_draining())
+        let allows_none = self.codec.is_established() && self.codec.peer_max_streams() == 0;
+        self.streams.is_empty() && (self.retired || allows_none || self.codec.is_draining())
+    }
+
+    /// The peer allows so many streams: those that are more were begun in good faith. Where it allows none at all there
+    /// is no sense in asking again.
+    pub(super) fn note_surplus(&mut self, allowed: u32) {
+        if allowed == 0 || self.streams.len() <= allowed as usize {
+            return;
+        }
+        for number in self.numbers().into_iter().skip(allowed as usize) {
+            if let Some(stream) = self.streams.get_mut(&number) {
+                stream.surplus = true;
+            }
+        }
     }
 
     pub(super) fn is_idle(&self) -> bool {

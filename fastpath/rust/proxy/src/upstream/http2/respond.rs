@@ -174,6 +174,11 @@ impl Engine {
         let Some(http2) = self.http2(of.connection) else { return };
         let strict = http2.strict;
         let Some(stream) = http2.streams.remove(&of.number) else { return };
+        if stream.surplus && matches!(failure, Failure::StreamReset(StreamReset::Refused)) {
+            return self.on_exchange(stream.exchange, of, |engine, token, exchange, down| {
+                engine.not_processed(token, exchange, down);
+            });
+        }
         self.on_exchange(stream.exchange, of, |engine, token, exchange, down| {
             engine.stream_failed(token, exchange, down, failure);
         });

@@ -26,6 +26,7 @@ impl Http2 {
             trailers: Vec::new(),
             ended: false,
             paused: false,
+            surplus: false,
             interim: 0,
             owed: 0,
         };
