@@ -7,16 +7,29 @@ from hypothesis import strategies as st
 _TOKEN = st.text("abcXYZ019-_~!", min_size=1, max_size=12).map(lambda name: "x-" + name)
 _VALUE = st.text("".join(map(chr, range(32, 127))) + "\t\x80\xff", max_size=20).map(str.strip)
 _FIELD = st.builds(lambda name, value: f"{name}: {value}\r\n", _TOKEN, _VALUE)
-_METHODS = st.sampled_from(["GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH"])
+_METHODS = st.sampled_from(
+    ["GET", "POST", "PUT", "HEAD", "OPTIONS", "PATCH", "TRACE", "PROPFIND", "M-SEARCH"]
+)
 _TARGETS = st.one_of(
     st.text("abc/?=&%.;-_~!$'()*+,:@|", max_size=20).map("/".__add__),
-    st.sampled_from(["http://h:80/a?b", "https://h/"]),
+    st.sampled_from(["http://h:80/a?b", "https://h/", "HTTP://h", "http://[::1]:1?a", "http://h:/"]),
 )
 _VERSIONS = st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0"])
 _STATUS_LINES = st.sampled_from(
-    ["200 OK", "404 Not Found", "204 No Content", "304 Not Modified", "500 ", "299", "101 Switch", "999 odd"]
+    [
+        "200 OK",
+        "404 Not Found",
+        "204 No Content",
+        "304 Not Modified",
+        "500 ",
+        "299",
+        "101 Switch",
+        "999 odd",
+        "205 Reset",
+        "600 x",
+    ]
 )
-_EXTENSIONS = st.sampled_from(["", "", "", ";a", ";a=b", ';a="q r"'])
+_EXTENSIONS = st.sampled_from(["", "", "", ";a", ";a=b", ';a="q r"', ";", ";a;b = c", ";\xff"])
 
 # What is put in, taken out or doubled to make a message wrong. Whole lines, so that the wrong ones go deep.
 _BROKEN = st.sampled_from(
@@ -71,6 +84,58 @@ _BROKEN = st.sampled_from(
             "HTTP/2.0",
             "GET / HTTP/1.1\r\n",
             "HTTP/1.1 100 Continue\r\n\r\n",
+        ),
+        *(
+            "Content-Length: 003\r\n",
+            "Content-Length: 3\r\nContent-Length: 3\r\n",
+            "Content-Length:\r\n",
+            "Content_Length: 3\r\n",
+            "Content-Length: 18446744073709551619\r\n",
+        ),
+        *(
+            "Transfer-Encoding: Chunked\r\n",
+            "Transfer-Encoding: chunked, identity\r\n",
+            "Transfer-Encoding:\x0bchunked\r\n",
+            "Transfer_Encoding: chunked\r\n",
+            "Transfer-Encoding: \r\n",
+        ),
+        *(
+            "Host: a:\r\n",
+            "Host: a,b\r\n",
+            "Host:\r\n",
+            "Host: u@a\r\n",
+            "Host: [::1]:80\r\n",
+            "http://b:/",
+            "//",
+            "*",
+        ),
+        *(
+            "Connection: host, content-length, x-a\r\n",
+            "Connection: ,,\r\n",
+            "Upgrade: x\r\n",
+            "TE: trailers\r\n",
+        ),
+        *("Connection: upgrade\r\nUpgrade: x\r\n", "Max-Forwards: 0\r\n", "Expect: 100-continue\r\n" * 2),
+        *(
+            "HTTP/1.2",
+            "HTTP/1.0",
+            "HTTP/0.9",
+            "http/1.1",
+            "  ",
+            "\r\r\n",
+            "\n\r",
+            "\x85",
+            "\xff",
+            "%00",
+            "@",
+            "\\",
+        ),
+        *(" ;a", ";a\n", ';a="', ";a\rb", "00000000000000003\r\nabc\r\n", "-3\r\n", "0;x\r\nHost: b\r\n\r\n"),
+        *(
+            "HTTP/1.1 101 Switch\r\n\r\n",
+            "HTTP/1.1 204 No\r\n\r\n",
+            "HTTP/1.1 099 x\r\n\r\n",
+            "HTTP/1.1 102\r\n\r\n",
         ),
         *("0\r\n\r\n", "3\r\nabc\r\n", "3 \r\nabc\r\n", "ffffffffffffffffff\r\n"),
     ]
