@@ -16,9 +16,13 @@ LONGEST = 20_000
 # Up to this length a message is cut at each of its bytes.
 CUT_EVERYWHERE = 400
 
+_HOSTILE = {**cases.CLASSES, **more_cases.CLASSES}
 REQUESTS = {
-    name: [case.data for case in table if len(case.data) < LONGEST]
-    for name, table in {**cases.CLASSES, **more_cases.CLASSES, **lawful.CLASSES}.items()
+    name: [data for data in table if len(data) < LONGEST]
+    for name, table in (
+        *((name, [case.data for case in table]) for name, table in _HOSTILE.items()),
+        *((name, [case.data for case in table]) for name, table in lawful.CLASSES.items()),
+    )
 }
 RESPONSES = {
     name: [

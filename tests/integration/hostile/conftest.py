@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.hostile.upstream import Upstream, echo
-from tests.support.bootstrap import cluster, direct, http_listener, route, static, virtual_host
+from tests.support.bootstrap import Json, cluster, direct, http_listener, route, static, virtual_host
 from tests.support.proxies import running
 
 
@@ -27,18 +27,21 @@ class Stage:
     upstream: Upstream
 
 
-@pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    folder: Path = tmp_path_factory.mktemp("hostile")
-    upstream = Upstream()
+def edge_listener() -> Json:
     everything = route({"prefix": "/"}, {"cluster": "upstream", "timeout": "5s"})
     admin = direct({"path_separated_prefix": "/admin"}, 403, "guarded")
     hosts = [virtual_host(admin, everything)]
     versions = {"accept_http_10": True}
-    listener = http_listener(
+    return http_listener(
         "edge", hosts, normalize_path=True, merge_slashes=True, http_protocol_options=versions
     )
-    bootstrap = static([listener], [cluster("upstream", upstream.port)])
+
+
+@pytest.fixture(scope="session")
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    folder: Path = tmp_path_factory.mktemp("hostile")
+    upstream = Upstream()
+    bootstrap = static([edge_listener()], [cluster("upstream", upstream.port)])
     with running("meshproxy", bootstrap, folder) as proxy:
         yield Stage(proxy.port("edge"), upstream)
     upstream.close()

@@ -6,11 +6,26 @@ import itertools
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from tests.integration.hostile.strict import Message, Truncated, read_response
 from tests.integration.hostile.upstream import Upstream
 
 _CANARIES = itertools.count()
+
+
+class Records(Protocol):
+    requests: list[Message]
+
+
+class Watched(Protocol):
+    """A proxy, and what reached the upstream behind it."""
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def upstream(self) -> Records: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.integration.hostile.conftest import Stage
-from tests.integration.hostile.conversation import assert_unharmed, converse
+from tests.integration.hostile.conversation import Watched, assert_unharmed, converse
 from tests.integration.hostile.lawful import CLASSES, Lawful
 
 
@@ -19,7 +19,7 @@ def test_lawful_requests_have_one_reading(stage: Stage, cases: Sequence[Lawful],
     assert_unharmed(stage.port, stage.upstream)
 
 
-def judge(stage: Stage, case: Lawful, step: int) -> str | None:
+def judge(stage: Watched, case: Lawful, step: int) -> str | None:
     stage.upstream.requests.clear()
     head, rest = case.data[:600], case.data[600:]
     pieces = [head[at : at + step] for at in range(0, len(head), step)] if step else [head]

@@ -11,7 +11,7 @@ from tests.integration.hostile import cases as named
 from tests.integration.hostile import more_cases
 from tests.integration.hostile.cases import Case
 from tests.integration.hostile.conftest import Stage
-from tests.integration.hostile.conversation import assert_unharmed, converse
+from tests.integration.hostile.conversation import Watched, assert_unharmed, converse
 
 CLASSES = {**named.CLASSES, **more_cases.CLASSES}
 GOOD = b"GET /good HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -53,7 +53,7 @@ def test_what_came_before_a_hostile_request_is_answered(stage: Stage, cases: Seq
     assert_unharmed(stage.port, stage.upstream)
 
 
-def judge(stage: Stage, case: Case, cut: Cut, before: bytes = b"") -> str | None:
+def judge(stage: Watched, case: Case, cut: Cut, before: bytes = b"") -> str | None:
     """Sends one case, behind the good request `before`; says what was wrong with what came of it."""
     stage.upstream.requests.clear()
     wanted = [200] if before else []

@@ -150,7 +150,7 @@ impl Request {
         self.fields.slice(&self.target)
     }
 
-    /// The target as HTTP/1 writes it in a request line.
+    /// The target as it goes out in a request line or as `:path` (RFC 9112 3.2.4, RFC 9113 8.3.1).
     pub(crate) fn request_target(&self) -> &[u8] {
         match self.target() {
             b"/" if self.whole_server => b"*",

@@ -54,7 +54,7 @@ impl Http2 {
                 (&b":method"[..], request.method_text()),
                 (b":scheme", request.scheme.as_str().as_bytes()),
                 (b":authority", request.authority()),
-                (b":path", request.target()),
+                (b":path", request.request_target()),
             ];
             let fields = pseudo.into_iter().chain(request.fields.forwarded()).chain(framing);
             self.codec.send_head(number, fields, ends, out);
