@@ -90,6 +90,8 @@ def says(number: int) -> Origin:
 def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     folder: Path = tmp_path_factory.mktemp("affinity")
     origins = [says(number) for number in range(len(WEIGHTS))]
+    # In no order: tables do not depend on it.
+    origins.sort(key=lambda origin: -origin.port)
     ports = [origin.port for origin in origins]
     clusters = [resource(name, ports, config) for name, config in CLUSTERS.items()]
     by_cluster = [

@@ -21,10 +21,12 @@ pub enum HashFunction {
     Murmur2,
 }
 
-/// An endpoint to be spread: its key, and a weight above 0.
+/// An endpoint to be spread: its key, and its share, above 0 and together 1.
+///
+/// Shares are rounded as Envoy rounds them: tables differ in some places where the last bit does.
 pub(crate) struct Entry {
     pub(crate) key: Arc<str>,
-    pub(crate) weight: f64,
+    pub(crate) share: f64,
 }
 
 /// Endpoints by hash; they are told by their place in the list that it was made from.
@@ -59,19 +61,13 @@ impl Table {
     }
 }
 
-fn shares(entries: &[Entry]) -> Vec<f64> {
-    let total: f64 = entries.iter().map(|entry| entry.weight).sum();
-    entries.iter().map(|entry| entry.weight / total).collect()
-}
-
 #[allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "sizes of rings are positive and at most 8 Mi"
 )]
 fn ring(least: u64, most: u64, function: HashFunction, entries: &[Entry]) -> Box<[(u64, u32)]> {
-    let shares = shares(entries);
-    let smallest = shares.iter().copied().fold(f64::INFINITY, f64::min);
+    let smallest = entries.iter().map(|entry| entry.share).fold(f64::INFINITY, f64::min);
     if entries.is_empty() {
         return Box::default();
     }
@@ -79,8 +75,8 @@ fn ring(least: u64, most: u64, function: HashFunction, entries: &[Entry]) -> Box
     let scale = ((smallest * least as f64).ceil() / smallest).min(most as f64);
     let mut points = Vec::with_capacity(scale.ceil() as usize);
     let mut wanted = 0.0;
-    for (place, (entry, share)) in (0u32..).zip(entries.iter().zip(&shares)) {
-        wanted += scale * share;
+    for (place, entry) in (0u32..).zip(entries) {
+        wanted += scale * entry.share;
         let mut nth = 0u64;
         while (points.len() as f64) < wanted {
             let key = format!("{}_{nth}", entry.key);
@@ -102,21 +98,24 @@ fn maglev(size: u64, entries: &[Entry]) -> Box<[u32]> {
     if entries.is_empty() || size < 2 {
         return Box::default();
     }
-    let heaviest = entries.iter().map(|entry| entry.weight).fold(0.0, f64::max);
-    let mut seats: Vec<Seat> = entries.iter().map(|entry| Seat::new(entry, size)).collect();
+    let heaviest = entries.iter().map(|entry| entry.share).fold(0.0, f64::max);
+    let mut seats: Vec<(u32, &Entry, Seat)> =
+        (0..).zip(entries).map(|(place, entry)| (place, entry, Seat::new(entry, size))).collect();
+    // In whatever order they were listed: who comes first gets the place that two want.
+    seats.sort_by(|(_, one, _), (_, other, _)| one.key.cmp(&other.key));
     let mut table = vec![FREE; usize::try_from(size).unwrap_or_default()];
     let mut left = table.len();
     let mut round = 1.0;
     while left > 0 {
-        for (place, seat) in (0u32..).zip(&mut seats) {
+        for (place, _, seat) in &mut seats {
             // Whoever weighs less sits out some rounds.
-            if left == 0 || round * seat.weight < seat.target {
+            if left == 0 || round * seat.share < seat.target {
                 continue;
             }
             seat.target += heaviest;
             while let Some(slot) = table.get_mut(seat.next(size)) {
                 if *slot == FREE {
-                    *slot = place;
+                    *slot = *place;
                     left -= 1;
                     break;
                 }
@@ -131,7 +130,7 @@ fn maglev(size: u64, entries: &[Entry]) -> Box<[u32]> {
 struct Seat {
     at: u64,
     skip: u64,
-    weight: f64,
+    share: f64,
     target: f64,
 }
 
@@ -139,7 +138,7 @@ impl Seat {
     fn new(entry: &Entry, size: u64) -> Self {
         let key = entry.key.as_bytes();
         let skip = xx64_seeded(key, 1) % (size - 1) + 1;
-        Self { at: xx64(key) % size, skip, weight: entry.weight, target: 0.0 }
+        Self { at: xx64(key) % size, skip, share: entry.share, target: 0.0 }
     }
 
     fn next(&mut self, size: u64) -> usize {

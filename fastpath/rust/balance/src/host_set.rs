@@ -45,14 +45,16 @@ impl HostSet {
         settings: &BalancerSettings,
         random: &mut impl Random,
     ) -> Self {
-        let weigh = |endpoint: EndpointIndex| {
-            let weight = endpoints.get(endpoint.get()).map_or(1, |view| view.weight);
-            (endpoint, f64::from(weight.max(1)))
-        };
-        Self::weighted(members.map(weigh), endpoints, settings, random)
+        let weigh = |endpoint: EndpointIndex| (endpoint, own_weight(endpoint, endpoints));
+        let mut weighted: Vec<_> = members.map(weigh).collect();
+        if let Policy::Consistent(_) = settings.policy {
+            let total: f64 = weighted.iter().map(|(_, weight)| weight).sum();
+            weighted.iter_mut().for_each(|(_, weight)| *weight /= total);
+        }
+        Self::weighted(weighted.into_iter(), endpoints, settings, random)
     }
 
-    /// With other weights than their own.
+    /// With other weights than their own; those of consistent hashing are shares of 1.
     pub(crate) fn weighted(
         members: impl Iterator<Item = (EndpointIndex, f64)>,
         endpoints: &[EndpointView],
@@ -84,14 +86,8 @@ impl HostSet {
         Self { members, rotation, warming }
     }
 
-    /// Members with their weights.
-    pub(crate) fn weights(&self) -> impl Iterator<Item = (EndpointIndex, f64)> {
-        self.members.iter().map(|member| (member.endpoint, member.weight))
-    }
-
-    /// What all of them weigh.
-    pub(crate) fn weight(&self) -> f64 {
-        self.members.iter().map(|member| member.weight).sum()
+    pub(crate) fn members(&self) -> impl Iterator<Item = EndpointIndex> {
+        self.members.iter().map(|member| member.endpoint)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -159,9 +155,13 @@ impl HostSet {
     }
 }
 
+/// What an endpoint weighs among others of its locality.
+pub(crate) fn own_weight(endpoint: EndpointIndex, endpoints: &[EndpointView]) -> f64 {
+    f64::from(endpoints.get(endpoint.get()).map_or(1, |view| view.weight.max(1)))
+}
+
 fn entries(members: &[Member]) -> Vec<Entry> {
-    let entry =
-        |member: &Member| Entry { key: member.key.clone().unwrap_or_default(), weight: member.weight };
+    let entry = |member: &Member| Entry { key: member.key.clone().unwrap_or_default(), share: member.weight };
     members.iter().map(entry).collect()
 }
 

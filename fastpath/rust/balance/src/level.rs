@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::balancer::BalancerSettings;
 use crate::edf::Edf;
 use crate::endpoint::LocalityView;
-use crate::host_set::HostSet;
+use crate::host_set::{HostSet, own_weight};
 use crate::priority::Counts;
 use crate::{EndpointIndex, EndpointView, Health, Policy, Random};
 
@@ -154,12 +154,18 @@ impl Source<'_> {
 
     /// Consistent hashing has one table for all localities: their weights are in those of the endpoints.
     fn one_table(&self, sets: &[HostSet], priority: u32, random: &mut impl Random) -> HostSet {
-        let weighted = sets.iter().enumerate().flat_map(|(locality, set)| {
-            let weight = self.effective_weight(locality, priority, set.len());
-            let total = set.weight();
-            set.weights().map(move |(endpoint, own)| (endpoint, weight * own / total))
+        let weights: Vec<f64> = sets
+            .iter()
+            .enumerate()
+            .map(|(locality, set)| self.effective_weight(locality, priority, set.len()))
+            .collect();
+        let all: f64 = weights.iter().sum();
+        let weighted = sets.iter().zip(weights).filter(|(_, weight)| *weight > 0.0);
+        let weighted = weighted.flat_map(|(set, weight)| {
+            let own = |endpoint| own_weight(endpoint, self.endpoints);
+            let total: f64 = set.members().map(own).sum();
+            set.members().map(move |endpoint| (endpoint, own(endpoint) * (weight / all) / total))
         });
-        let weighted = weighted.filter(|(_, weight)| *weight > 0.0);
         HostSet::weighted(weighted, self.endpoints, &self.settings, random)
     }
 

@@ -4,7 +4,7 @@ const RING: Spread = Spread::Ring { least: 1024, most: 8 << 20, function: HashFu
 const MAGLEV: Spread = Spread::Maglev { size: 65_537 };
 
 fn entries(count: usize) -> Vec<Entry> {
-    (0..count).map(|n| Entry { key: format!("10.0.0.{n}:80").into(), weight: 1.0 }).collect()
+    (0..count).map(|n| Entry { key: format!("10.0.0.{n}:80").into(), share: 1.0 / count as f64 }).collect()
 }
 
 fn owners(spread: Spread, entries: &[Entry]) -> Vec<Arc<str>> {
@@ -34,7 +34,7 @@ fn few_keys_move_when_an_endpoint_leaves() {
 fn shares_follow_the_weights() {
     for spread in [RING, MAGLEV] {
         let mut two = entries(2);
-        two[0].weight = 3.0;
+        (two[0].share, two[1].share) = (0.75, 0.25);
         let owners = owners(spread, &two);
         let first = owners.iter().filter(|key| **key == two[0].key).count();
         assert!((1350..1650).contains(&first), "{first} of 2000");
