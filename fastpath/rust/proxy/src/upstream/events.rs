@@ -203,6 +203,9 @@ impl Engine {
             }
             UpstreamState::Busy(_) | UpstreamState::Tunnel(_) => {}
         }
+        if upstream.http2.as_ref().is_some_and(|http2| http2.unsaid) {
+            upstream.host.note_connecting(&upstream.lane, false);
+        }
         self.ups.remove(token);
         let active = match &upstream.http2 {
             Some(http2) => !http2.is_idle(),

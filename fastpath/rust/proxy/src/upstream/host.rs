@@ -48,6 +48,7 @@ pub(crate) struct Host {
     pub(crate) chose_http2: Cell<Option<bool>>,
     /// Streams that it allows on a connection, or is taken to allow before it has said so.
     pub(crate) allows_streams: Cell<u32>,
+    pub(crate) said_streams: Cell<bool>,
 }
 
 /// No server should allow fewer (RFC 9113 6.5.2).
@@ -86,6 +87,7 @@ impl Host {
             pools: RefCell::default(),
             chose_http2: Cell::new(None),
             allows_streams: Cell::new(USUAL_STREAMS),
+            said_streams: Cell::new(false),
         }
     }
 

@@ -30,16 +30,22 @@ impl Engine {
         self.aim(token);
         let config = http2_config(&spec.http2, spec.max_response_headers_bytes, spec.max_response_headers);
         let now = self.now();
-        // Whoever allowed none before is asked again, by one request at a time.
-        let at_first = upstream.host.allows_streams.get().max(1);
+        let said = upstream.host.said_streams.get();
+        // More than the peer allows may cost them all; its word comes before any answer. Whoever allowed none before is
+        // asked again, by one request at a time.
+        let at_first = if said { upstream.host.allows_streams.get().max(1) } else { 1 };
         let mut http2 = Http2::start(config, &spec.http2, at_first, now, &mut self.up_out.bytes);
         http2.held = std::mem::take(&mut upstream.http.held);
+        http2.unsaid = !said;
         let interval = http2.pings.spec.and_then(|spec| spec.interval);
         http2.pings.next =
             interval.map_or(Millis::NEVER, |interval| self.next_upstream_ping(&http2, interval));
         let reads_on = !http2.held.is_empty();
         upstream.http2 = Some(Box::new(http2));
         upstream.state = UpstreamState::Shared;
+        if !said {
+            upstream.host.note_connecting(&upstream.lane, true);
+        }
         upstream.host.share(&upstream.lane, token);
         self.serve_streams(token, upstream);
         self.up_target = None;
@@ -201,10 +207,13 @@ impl Engine {
     /// The peer has said what it allows, which its next connection will allow too.
     pub(super) fn http2_settings(&mut self, token: Token) {
         let Some(upstream) = self.ups.get_mut(token) else { return };
-        if let Some(http2) = &mut upstream.http2 {
-            let allowed = http2.codec.peer_max_streams();
-            upstream.host.allows_streams.set(allowed);
-            http2.note_surplus(allowed);
+        let Some(http2) = &mut upstream.http2 else { return };
+        let allowed = http2.codec.peer_max_streams();
+        upstream.host.allows_streams.set(allowed);
+        upstream.host.said_streams.set(true);
+        http2.note_surplus(allowed);
+        if std::mem::take(&mut http2.unsaid) {
+            upstream.host.note_connecting(&upstream.lane, false);
         }
     }
 

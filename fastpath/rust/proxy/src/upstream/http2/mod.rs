@@ -26,6 +26,9 @@ pub(crate) struct Http2 {
     most: usize,
     /// The same until the peer has said what it allows.
     at_first: usize,
+    /// Nobody knows yet what the peer allows: the connection still counts among those that are being made, and who finds no
+    /// room on it waits for its word.
+    pub(super) unsaid: bool,
     /// No further stream is begun; the connection ends with those it has.
     retired: bool,
     /// Some clients wait until the socket takes more.
@@ -88,6 +91,7 @@ impl Http2 {
             held: Vec::new(),
             most: options.max_concurrent_streams as usize,
             at_first: at_first as usize,
+            unsaid: false,
             retired: false,
             crowded: false,
             strict: !options.malformed_ends_stream_only,
