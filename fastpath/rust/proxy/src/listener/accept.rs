@@ -144,28 +144,7 @@ impl Engine {
         if self.turns_away(&listener) {
             return;
         }
-        let remote = peer_address(peer);
-        let (local, pipe) = match &socket.address {
-            Address::Ip(own) if own.ip().is_unspecified() || listener.spec.transparent => {
-                (local_address(&fd), None)
-            }
-            Address::Ip(own) => (*own, None),
-            Address::Unix(path) => (remote, Some(Arc::clone(path))),
-        };
-        let info = ConnectionInfo {
-            id: self.connection_id(),
-            remote,
-            direct: remote,
-            local,
-            pipe,
-            accepted: self.clock.instant(),
-            tls: RefCell::new(None),
-            server_name: RefCell::new(None),
-            chain_name: RefCell::new(Arc::from("")),
-            peer: RefCell::new(None),
-            proxy_fields: Box::default(),
-        };
-        listener.stats.pre_cx_active.add(1);
+        let info = self.connection_info(&fd, peer, socket, listener.spec.transparent);
         let mut down = Box::new(Downstream {
             io: Transport::new(fd),
             info: Rc::new(info),
@@ -182,14 +161,43 @@ impl Engine {
         });
         let Some(token) = self.downs.reserve() else { return };
         if self.poller.add(down.io.fd(), token).is_err() {
-            down.listener.stats.pre_cx_active.sub(1);
             self.downs.remove(token);
             return;
         }
+        down.listener.stats.pre_cx_active.add(1);
         self.aim_downstream(token);
         // Where a filter waits for bytes, the first ones raise an event.
         let fate = self.begin_inspection(token, &mut down, false);
         self.settle_downstream(token, down, fate);
+    }
+
+    /// What is known of a connection from its descriptor and the socket that it came by.
+    fn connection_info(
+        &mut self,
+        fd: &OwnedFd,
+        peer: Option<SocketAddrAny>,
+        socket: &ListenSocket,
+        transparent: bool,
+    ) -> ConnectionInfo {
+        let remote = peer_address(peer);
+        let (local, pipe) = match &socket.address {
+            Address::Ip(own) if own.ip().is_unspecified() || transparent => (local_address(fd), None),
+            Address::Ip(own) => (*own, None),
+            Address::Unix(path) => (remote, Some(Arc::clone(path))),
+        };
+        ConnectionInfo {
+            id: self.connection_id(),
+            remote,
+            direct: remote,
+            local,
+            pipe,
+            accepted: self.clock.instant(),
+            tls: RefCell::new(None),
+            server_name: RefCell::new(None),
+            chain_name: RefCell::new(Arc::from("")),
+            peer: RefCell::new(None),
+            proxy_fields: Box::default(),
+        }
     }
 
     /// Chooses the filter chain and starts what it says.

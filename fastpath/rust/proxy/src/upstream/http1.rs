@@ -200,6 +200,20 @@ impl Engine {
         }
         exchange.response.load(&head, data.get(..head.len).unwrap_or_default(), &mut headers);
         self.headers = headers;
+        self.begin_answer(upstream, exchange, down, &head, data.len() == head.len)?;
+        Ok(Some(head.len))
+    }
+
+    /// The final head is here: it goes to the client, unless another attempt is made. `alone` says that nothing has come
+    /// behind it.
+    fn begin_answer(
+        &mut self,
+        upstream: &mut Upstream,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        head: &ResponseHead,
+        alone: bool,
+    ) -> Result<(), Stop> {
         upstream.http.keep_alive = head.keep_alive;
         let opens = exchange.opens_tunnel(head.status);
         let decoder = BodyDecoder::new(if opens { BodyLength::UntilClose } else { head.body });
@@ -207,12 +221,12 @@ impl Engine {
         upstream.http.phase = UpstreamPhase::Body(decoder);
         self.observe_answer(exchange);
         if self.retry_response(exchange) {
-            upstream.http.keep_alive &= complete && data.len() == head.len;
+            upstream.http.keep_alive &= complete && alone;
             return Err(Stop::Retry);
         }
         self.touch(exchange);
         self.relay_head(exchange, down);
-        Ok(Some(head.len))
+        Ok(())
     }
 
     fn protocol_error(&mut self, upstream: &Upstream, error: DecodeError) -> Stop {
