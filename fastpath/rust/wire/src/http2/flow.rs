@@ -16,6 +16,11 @@ impl ReceiveWindow {
         Self { left: i64::from(size), returned: 0, size }
     }
 
+    /// Bytes that the peer may send, as far as we have told it.
+    pub(super) fn left(&self) -> u64 {
+        u64::try_from(self.left).unwrap_or(0)
+    }
+
     /// Notes `bytes` received; false if the window has no room for them.
     #[must_use]
     #[inline]

@@ -58,6 +58,15 @@ impl Guards {
         }
     }
 
+    /// A field block of so many bytes on a stream that is over. Its fields are decoded all the same, so a long one counts
+    /// as several.
+    pub(super) fn late_block(&mut self, bytes: usize, config: &Config) -> Result<(), ConnectionError> {
+        const BYTES_PER_FRAME: usize = 256;
+        let more = u32::try_from(bytes / BYTES_PER_FRAME).unwrap_or(u32::MAX);
+        self.control_frames = self.control_frames.saturating_add(more);
+        self.control_frame(config)
+    }
+
     /// HEADERS, CONTINUATION or DATA. `is_empty`: neither payload nor the end of the stream.
     #[inline]
     pub(super) fn message_frame(&mut self, is_empty: bool, config: &Config) -> Result<(), ConnectionError> {

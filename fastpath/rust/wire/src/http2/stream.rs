@@ -81,6 +81,8 @@ pub(super) enum Closed {
 
 /// How many closed streams are remembered; more than an attentive peer has under way.
 const REMEMBERED: usize = 256;
+/// What a peer may send on a stream before it has heard of our settings (RFC 9113 6.9.2), and somewhat more.
+const LATE_PAYLOAD: u64 = 65_535 + 1024;
 
 #[derive(Debug, Default)]
 pub(super) struct Streams {
@@ -88,6 +90,8 @@ pub(super) struct Streams {
     /// The last streams that ended: number, and who ended it. Grows to [`REMEMBERED`].
     closed: Vec<(StreamId, Closed)>,
     next_closed: usize,
+    /// Bytes of payload that may still come on streams which are over, because the peer had not heard of their end.
+    late: u64,
 }
 
 impl Streams {
@@ -116,11 +120,25 @@ impl Streams {
 
     /// Ends a stream that is open; false if it was over.
     pub(super) fn close(&mut self, id: StreamId, why: Closed) -> bool {
-        let was_open = self.open.remove(&id).is_some();
-        if was_open {
-            self.note(id, why);
+        let Some(stream) = self.open.remove(&id) else { return false };
+        if why == Closed::ByUs {
+            self.expect_late(stream.receive_window.left());
         }
-        was_open
+        self.note(id, why);
+        true
+    }
+
+    /// The peer may have so much payload, and at the least what a new stream may have, on its way.
+    fn expect_late(&mut self, window: u64) {
+        self.late = self.late.saturating_add(window.max(LATE_PAYLOAD));
+    }
+
+    /// Payload has come on a stream that is over; false if that is more than can have been on its way. (An empty frame
+    /// counts too: it ends the stream for the peer.)
+    pub(super) fn take_late(&mut self, bytes: usize) -> bool {
+        let left = self.late.checked_sub(bytes.max(1) as u64);
+        self.late = left.unwrap_or(self.late);
+        left.is_some()
     }
 
     /// Takes out a stream that the peer has never heard of.
@@ -130,14 +148,19 @@ impl Streams {
 
     /// Ends the streams above `last`, of which the peer says that it has not seen them.
     pub(super) fn forget_above(&mut self, last: StreamId) {
+        let before = self.open.len();
         self.open.retain(|id, _| *id <= last);
+        (self.open.len()..before).for_each(|_| self.expect_late(0));
     }
 
     /// Notes how a stream ended that is not open: one that was not taken at all, or whose end is another now.
     pub(super) fn remember(&mut self, id: StreamId, why: Closed) {
         match self.closed.iter_mut().find(|(known, _)| *known == id) {
             Some(known) => known.1 = why,
-            None => self.note(id, why),
+            None => {
+                self.expect_late(0);
+                self.note(id, why);
+            }
         }
     }
 

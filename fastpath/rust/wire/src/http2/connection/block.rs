@@ -111,7 +111,7 @@ impl Connection {
         self.decoder.decode(block, &mut section).map_err(|_| ConnectionError::Compression)?;
         let verdict = match (section.finish(), place) {
             (_, Place::Nowhere) => {
-                self.guards.control_frame(&self.config)?;
+                self.guards.late_block(block.len(), &self.config)?;
                 return Ok(None);
             }
             (_, Place::Faulty(fault)) => Verdict::Malformed(fault),

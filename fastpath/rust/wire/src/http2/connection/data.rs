@@ -51,8 +51,10 @@ impl Connection {
                 Ok(Progress::Done(None))
             }
             Ok(false) => {
-                // Not counted: a stream that we reset may have a whole window of small frames on its way, and to skip
-                // one costs less than to send it.
+                // A stream that we reset may have a whole window of small frames on its way, but no more than that.
+                if !self.streams.take_late(frame.len) {
+                    return Err(ConnectionError::ClosedStream);
+                }
                 self.give_back(0, frame.len, out);
                 Ok(Progress::Done(None))
             }
