@@ -1,85 +1,72 @@
-"""Floods over HTTP/2: who floods is cut at once or pays more than the worker, and nobody else notices."""
+"""Floods over HTTP/2: who floods is cut at once or pays more than the worker, and nobody else notices.
+
+The upstreams speak HTTP/1 and HTTP/2; with HTTP/2 the neighbour's requests go over the same connection.
+"""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.hostile.http2_floods import FLOODS, Flood
+from tests.integration.hostile.flooding import Outcome, Stage, table
+from tests.integration.hostile.http2_floods import DEAF, FLOODS, RESETS, Flood
 from tests.integration.hostile.upstream import Upstream
+from tests.integration.http2.stage import http2_cluster
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.http2_client import Http2Client, RawClient
-from tests.support.process import cost
-from tests.support.proxies import Kind, running
+from tests.support.http2_origin import Http2Origin
+from tests.support.proxies import running
 
-KIND: Kind = "meshproxy"
 # A flood that is not cut goes on for so long.
 SECONDS = 1.5
-CUT_WITHIN = 1.2
-# The clock of /proc counts hundredths of a second, and neighbours cost something too.
-CPU_SLACK = 0.15
-MEMORY = 6 << 20
+WITHIN = 5.0
 # Requests that one attacking connection may have had sent upstream before it is cut.
 UPSTREAM_REQUESTS = 250
-
-
-@dataclass(frozen=True)
-class Target:
-    port: int
-    worker: int
-    upstream: Upstream
+UPSTREAM_STREAMS = 20
 
 
 @pytest.fixture(scope="module")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    upstream, quiet = Upstream(), Upstream()
+def upstream() -> Iterator[Upstream]:
+    one = Upstream()
+    yield one
+    one.close()
+
+
+@pytest.fixture(scope="module")
+def http1(tmp_path_factory: pytest.TempPathFactory, upstream: Upstream) -> Iterator[Stage]:
+    quiet = Upstream()
     hosts = [virtual_host(route({"prefix": "/flood"}, "flooded"), route({"prefix": "/"}, "quiet"))]
     clusters = [cluster("flooded", upstream.port), cluster("quiet", quiet.port)]
     bootstrap = static([http_listener("edge", hosts, delayed_close_timeout="0.2s")], clusters)
-    with running(KIND, bootstrap, tmp_path_factory.mktemp("floods")) as proxy:
-        port = proxy.port("edge")
-        with Http2Client(port) as client:  # warm: memory that every connection needs is there
-            assert all(client.fetch(path="/warm").status == 200 for _ in range(50))
-        yield Target(port, proxy.worker(), upstream)
-    upstream.close()
+    with running("meshproxy", bootstrap, tmp_path_factory.mktemp("floods")) as proxy:
+        yield (made := Stage(proxy))
+        print(table("floods of HTTP/2, upstreams of HTTP/1", made))
     quiet.close()
 
 
-class Neighbour(threading.Thread):
-    """Somebody else, who goes on making requests on one connection while the flood lasts."""
+@dataclass
+class Shared:
+    """The attacker and the neighbour share one server of HTTP/2."""
 
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self.client = Http2Client(port)
-        self.over = threading.Event()
-        self.statuses: list[int] = []
-        self.failure: Exception | None = None
-
-    def run(self) -> None:
-        try:
-            while not self.over.wait(0.01):
-                self.statuses.append(self.client.fetch(path="/neighbour").status)
-        except Exception as failure:  # noqa: BLE001  # shown by the test's own thread
-            self.failure = failure
-
-    def finish(self) -> list[int]:
-        self.over.set()
-        self.join(10)
-        self.client.socket.close()
-        if self.failure:
-            raise AssertionError(f"after {len(self.statuses)} answers") from self.failure
-        return self.statuses
+    origin: Http2Origin
+    stage: Stage
 
 
-@dataclass(frozen=True)
-class Outcome:
-    cut: bool
-    seconds: float
-    cpu: float
+@pytest.fixture(scope="module")
+def http2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shared]:
+    origin = Http2Origin(settings={3: UPSTREAM_STREAMS})
+    hosts = [virtual_host(route({"prefix": "/"}, "flooded"))]
+    bootstrap = static(
+        [http_listener("edge", hosts, delayed_close_timeout="0.2s")],
+        [http2_cluster("flooded", origin.port, http2={"max_concurrent_streams": UPSTREAM_STREAMS})],
+    )
+    with running("meshproxy", bootstrap, tmp_path_factory.mktemp("floods2")) as proxy:
+        yield (made := Shared(origin, Stage(proxy)))
+        print(table("floods of HTTP/2, upstreams of HTTP/2", made.stage))
+    origin.close()
 
 
 def attack(port: int, flood: Flood) -> Outcome:
@@ -101,26 +88,30 @@ def attack(port: int, flood: Flood) -> Outcome:
                 list(client.receive(0))
                 cut = cut or client.closed
         seconds, cpu = time.monotonic() - began, time.thread_time() - began_cpu
-        return Outcome(cut or (not flood.deaf and client.cut(CUT_WITHIN - seconds)), seconds, cpu)
+        if not cut and not flood.deaf:
+            client.settled(WITHIN)  # all of it was dealt with, or the connection is closed
+        return Outcome(cut or client.closed, seconds, cpu)
 
 
 @pytest.mark.parametrize("flood", FLOODS, ids=str)
-def test_a_flood_is_cut_or_costs_its_sender_more(target: Target, flood: Flood) -> None:
-    target.upstream.requests.clear()
-    neighbour = Neighbour(target.port)
-    before = cost(target.worker)
-    neighbour.start()
-    outcome = attack(target.port, flood)
-    during = cost(target.worker)
-    statuses = neighbour.finish()
-    assert set(statuses) <= {200}
-    spent = during.cpu - before.cpu
-    assert (outcome.cut and outcome.seconds < CUT_WITHIN) or spent <= outcome.cpu + CPU_SLACK, (
-        outcome,
-        spent,
-    )
-    assert during.memory - before.memory < MEMORY
-    assert len(target.upstream.requests) <= UPSTREAM_REQUESTS
-    assert target.upstream.violations == []
-    with Http2Client(target.port) as client:
+def test_a_flood_is_cut_or_costs_its_sender_more(http1: Stage, upstream: Upstream, flood: Flood) -> None:
+    upstream.requests.clear()
+    http1.measure(flood.name, lambda port: attack(port, flood)).assert_bounded()
+    assert len(upstream.requests) <= UPSTREAM_REQUESTS
+    assert upstream.violations == []
+    http1.assert_nothing_left()
+    with Http2Client(http1.port) as client:
         assert client.fetch(path="/after").status == 200
+
+
+@pytest.mark.parametrize("flood", [*RESETS, *DEAF], ids=str)
+def test_a_flood_does_not_reach_an_upstream_of_http2(http2: Shared, flood: Flood) -> None:
+    """The server checks by the h2 library that it never has more streams than it allows."""
+    received, resets = len(http2.origin.received), len(http2.origin.resets)
+    connections = http2.origin.connections
+    http2.stage.measure(flood.name, lambda port: attack(port, flood)).assert_bounded()
+    mine = [one for one in http2.origin.received[received:] if one.target.startswith("/flood")]
+    assert len(mine) + len(http2.origin.resets) - resets <= 2 * UPSTREAM_REQUESTS
+    assert http2.origin.violations == []
+    assert http2.origin.connections - connections <= 8
+    http2.stage.assert_nothing_left()
