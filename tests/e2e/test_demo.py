@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.e2e.mesh import assert_gone, run_meshloom
+from tests.support.process import descendants
 from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
@@ -38,7 +39,7 @@ def test_every_promise_is_kept_and_every_number_is_there(tmp_path: Path) -> None
 
 def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
     demo = start(tmp_path)
-    until(lambda: len(children_of(demo.pid)) > 5, "the mesh is starting", 30)
+    until(lambda: len(descendants(demo.pid)) > 5, "the mesh is starting", 30)
     demo.send_signal(signal.SIGINT)
     assert demo.wait(30) == 130
     assert_gone(tmp_path)
@@ -46,7 +47,7 @@ def test_ctrl_c_ends_everything(tmp_path: Path) -> None:
 
 def test_sigkill_ends_everything(tmp_path: Path) -> None:
     demo = start(tmp_path)
-    until(lambda: len(children_of(demo.pid)) > 5, "the mesh is starting", 30)
+    until(lambda: len(descendants(demo.pid)) > 5, "the mesh is starting", 30)
     demo.kill()
     demo.wait()
     assert_gone(tmp_path)
@@ -60,12 +61,3 @@ def start(home: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         process_group=0,
     )
-
-
-def children_of(pid: int) -> list[int]:
-    """All descendants."""
-    try:
-        direct = [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-    return [*direct, *(below for child in direct for below in children_of(child))]

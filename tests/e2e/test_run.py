@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ import pytest
 
 from tests.e2e.mesh import UpMesh, assert_gone, up
 from tests.support.envoy import envoy_binary
+from tests.support.server import free_port
 from tests.support.wait import until
 
 # A mesh needs the machine: these run one after the other, also when other tests run in parallel.
@@ -158,7 +158,7 @@ spec:
 @pytest.mark.parametrize("proxy", ["meshproxy", "envoy"])
 def test_a_gateway_alone_serves_its_rules(proxy: str, tmp_path: Path) -> None:
     origin = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], env={**os.environ, "PORT": str(port := _free_port())}
+        [sys.executable, "-c", PROGRAM], env={**os.environ, "PORT": str(port := free_port())}
     )
     path = tmp_path / "edge.yaml"
     path.write_text(EDGE.replace("PORT", str(port)))
@@ -198,9 +198,3 @@ def test_a_gateway_alone_serves_its_rules(proxy: str, tmp_path: Path) -> None:
         origin.kill()
         origin.wait()
     assert_gone(home)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -18,6 +18,8 @@ from typing import Any
 
 import pytest
 
+from tests.support.process import children
+from tests.support.server import free_port
 from tests.support.wait import until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,8 +55,7 @@ class Toy:
         return sorted(float(path.read_text() or "inf") for path in self.folder.glob(f"born-{slot}-*"))
 
     def children(self) -> list[int]:
-        listed = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return [int(pid) for pid in listed.split()]
+        return children(self.process.pid)
 
     def log(self) -> str:
         return (self.folder / "stderr").read_text()
@@ -89,12 +90,6 @@ def end(process: subprocess.Popen[bytes]) -> None:
         except subprocess.TimeoutExpired:
             process.kill()
     process.wait()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def serves(toy: Toy, workers: int = 2) -> dict[int, int]:

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from tests.meshproxy.test_arbiter import free_port
 from tests.support.bootstrap import address, cluster, file_log, http_listener, route, static, virtual_host
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Origin, Received, answer
 from tests.support.proxies import Proxy, running
+from tests.support.server import free_port
 from tests.support.wait import until
 
 

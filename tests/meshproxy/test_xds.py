@@ -18,12 +18,13 @@ import pytest
 
 from tests.meshproxy.ads_server import AdsServer
 from tests.meshproxy.pki import Authority, Issued, peer_serial
-from tests.meshproxy.test_arbiter import free_port
 from tests.meshproxy.test_lifecycle import worker_pids
 from tests.support.bootstrap import HCM, address, cluster, http_listener, route, router, static, virtual_host
 from tests.support.client import fetch
 from tests.support.origin import Origin, answer
+from tests.support.process import children
 from tests.support.proxies import Proxy, running, started
+from tests.support.server import free_port
 from tests.support.wait import until
 
 ADS: dict[str, Any] = {"ads": {}}
@@ -232,8 +233,7 @@ def test_a_restarted_agent_asks_for_what_has_changed(tmp_path: Path, server: Ser
         until(lambda: proxy.stat("listener_manager.total_listeners_active") == 1, "published")
         seen = len(server.ads.requests)
         pid = proxy.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        (agent,) = {int(child) for child in children} - set(worker_pids(proxy))
+        (agent,) = set(children(pid)) - set(worker_pids(proxy))
         (tmp_path / "admin-address").unlink()
 
         os.kill(agent, signal.SIGKILL)

@@ -24,6 +24,15 @@ def children(pid: int) -> list[int]:
     return [int(child) for task in tasks for child in task.read_text().split()]
 
 
+def descendants(pid: int) -> list[int]:
+    """Its children and all below them that live."""
+    try:
+        direct = children(pid)
+    except OSError:
+        return []
+    return [*direct, *(below for child in direct for below in descendants(child))]
+
+
 def command_line(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
 

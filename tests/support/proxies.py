@@ -50,10 +50,15 @@ class Proxy:
                 return int(line.rpartition(" ")[2])
         return 0
 
-    def worker(self) -> int:
-        """The process that serves: Envoy itself, or that child of the arbiter which is not its agent."""
+    def workers(self) -> list[int]:
+        """The processes that serve: the children of the arbiter that are not its agent, or Envoy itself."""
         own = self.process.pid
-        return next((child for child in children(own) if command_line(child) == command_line(own)), own)
+        found = [child for child in children(own) if command_line(child) == command_line(own)]
+        return sorted(found) or [own]
+
+    def worker(self) -> int:
+        """The process that serves, where there is one."""
+        return self.workers()[0]
 
     def stderr(self) -> str:
         return (self.folder / "stderr").read_text()

@@ -41,6 +41,13 @@ class LoopbackServer(abc.ABC):
         self.close()
 
 
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 def reset_when_closed(connection: socket.socket) -> None:
     """Closing will tear the connection down (RST), and what is unsent is lost."""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

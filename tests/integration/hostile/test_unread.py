@@ -13,6 +13,7 @@ import pytest
 from tests.integration.hostile.conversation import assert_unharmed
 from tests.integration.hostile.upstream import Reply, Upstream, echo
 from tests.support.bootstrap import cluster, direct, http_listener, route, static, virtual_host
+from tests.support.process import descendants
 from tests.support.proxies import Proxy, running
 from tests.support.wait import until
 
@@ -54,12 +55,8 @@ def send_until_stuck(connection: socket.socket, data: bytes) -> int:
 
 def worker_kilobytes(proxy: Proxy) -> int:
     """Anonymous memory of the proxy's largest process."""
-    pids = [proxy.process.pid]
-    for pid in pids:
-        with open(f"/proc/{pid}/task/{pid}/children") as children:
-            pids += [int(child) for child in children.read().split()]
     sizes = []
-    for pid in pids:
+    for pid in (proxy.process.pid, *descendants(proxy.process.pid)):
         with open(f"/proc/{pid}/status") as status:
             sizes += [int(line.split()[1]) for line in status if line.startswith("RssAnon:")]
     return max(sizes)

@@ -197,22 +197,12 @@ def test_a_worker_that_is_started_anew_knows_what_was_found(start: Start, origin
     proxy = serve(start, ports, slow, "--concurrency", "2")
     assert reached(proxy) == {"1"}
     made = sum(len(member.checks) for member in members)
-    for worker in workers(proxy)[1:]:
+    for worker in proxy.workers()[1:]:
         os.kill(worker, signal.SIGKILL)
-        until(lambda worker=worker: worker not in workers(proxy), "it is still there")  # type: ignore[misc]
-    until(lambda: len(workers(proxy)) == 2, "nobody took its place")
+        until(lambda worker=worker: worker not in proxy.workers(), "it is still there")  # type: ignore[misc]
+    until(lambda: len(proxy.workers()) == 2, "nobody took its place")
     assert reached(proxy, 30) == {"1"}
     assert sum(len(member.checks) for member in members) == made
-
-
-def workers(proxy: Proxy) -> list[int]:
-    """Process numbers, by slot."""
-    found = []
-    for task in Path(f"/proc/{proxy.process.pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if "agent" not in Path(f"/proc/{child}/cmdline").read_text():
-                found.append(int(child))
-    return sorted(found)
 
 
 @dataclass

@@ -7,7 +7,6 @@ import os
 import signal
 import urllib.error
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,7 +57,8 @@ def test_a_worker_that_dies_gives_back_what_it_held(start: Start, origin: MakeOr
         for _ in range(CLIENTS):
             threads.submit(fetch, port, "GET", "/")
         until(lambda: proxy.stat("cluster.c.upstream_rq_active") == 2)
-        kill_workers(proxy)
+        for worker in proxy.workers():
+            os.kill(worker, signal.SIGKILL)
     until(lambda: is_ready(proxy))
     assert at_once(proxy).count(200) == 2
 
@@ -67,10 +67,3 @@ def is_ready(proxy: Proxy) -> bool:
     with contextlib.suppress(urllib.error.HTTPError):
         return "LIVE" in proxy.get("/ready")
     return False
-
-
-def kill_workers(proxy: Proxy) -> None:
-    for task in Path(f"/proc/{proxy.process.pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if "agent" not in Path(f"/proc/{child}/cmdline").read_text():
-                os.kill(int(child), signal.SIGKILL)

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 
 from tests.integration.proxy.conftest import MakeOrigin, Start
-from tests.integration.proxy.test_updates import workers
 from tests.support.bootstrap import (
     HTTP_INSPECTOR,
     PROXY_PROTOCOL,
@@ -113,7 +112,7 @@ def cpu_seconds(pid: int) -> float:
 
 def test_without_descriptors_connections_are_closed_and_the_loop_does_not_spin(start: Start) -> None:
     proxy = start([hello()], [])
-    port, [worker] = proxy.port("l"), workers(proxy)
+    port, [worker] = proxy.port("l"), proxy.workers()
     with Client(port) as kept:
         kept.send(request())
         assert kept.response().body == b"hello"

@@ -171,13 +171,8 @@ def test_a_connection_that_is_looked_at_gets_the_newest_chains(managed: Managed)
     assert managed.proxy.stat("tcp.old.downstream_cx_total") == 0
 
 
-def workers(proxy: Proxy) -> list[int]:
-    children = Path(f"/proc/{proxy.process.pid}/task/{proxy.process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if "agent" not in Path(f"/proc/{pid}/cmdline").read_text()]
-
-
 def test_who_waits_at_a_removed_listener_is_served(managed: Managed) -> None:
-    port, [worker] = managed.proxy.port("l"), workers(managed.proxy)
+    port, [worker] = managed.proxy.port("l"), managed.proxy.workers()
     os.kill(worker, signal.SIGSTOP)
     try:
         waiting = [Client(port) for _ in range(20)]
