@@ -16,7 +16,7 @@ use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::telemetry::TlsStats;
 use crate::tls::{AskedName, TlsSession};
-use crate::transport::{Read, SocketError, connect, keep_alive, local_address, take_error};
+use crate::transport::{Read, SocketError, TransportError, connect, keep_alive, local_address, take_error};
 
 impl Engine {
     /// Asks for a connection to a host. `state` is `Connecting`, or `Tunnel` for a TCP session.
@@ -136,16 +136,10 @@ impl Engine {
 
     pub(super) fn upstream_handshake(&mut self, token: Token, upstream: &mut Upstream) -> UpstreamFate {
         let Some(buffers) = &mut self.buffers else { return UpstreamFate::Close };
-        let failure = match upstream.io.read_behind(&mut upstream.http.held, buffers) {
-            Read::Data(_) | Read::Blocked => None,
-            Read::End => Some("TLS: the peer closed during the handshake".to_owned()),
-            Read::Failed(error) => Some(error.to_string()),
-        };
-        if let Some(reason) = failure {
-            if let Some(stats) = self.tls_stats(upstream) {
-                stats.failed(upstream.io.tls().and_then(TlsSession::refusal));
-            }
-            return UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() });
+        match upstream.io.read_behind(&mut upstream.http.held, buffers) {
+            Read::Data(_) | Read::Blocked => {}
+            Read::End => return self.upstream_handshake_failed(upstream, None),
+            Read::Failed(error) => return self.upstream_handshake_failed(upstream, Some(&error)),
         }
         if upstream.io.is_handshaking() {
             return UpstreamFate::Keep;
@@ -165,6 +159,19 @@ impl Engine {
             upstream.host.principal.replace(principal);
         }
         self.upstream_ready(token, upstream)
+    }
+
+    /// Counts a handshake that came to nothing; without an error the upstream has gone, which is none of TLS.
+    fn upstream_handshake_failed(&self, upstream: &Upstream, error: Option<&TransportError>) -> UpstreamFate {
+        if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
+            cluster.stats.cx_connect_fail.inc();
+        }
+        if let (Some(stats), Some(TransportError::Tls(_))) = (self.tls_stats(upstream), error) {
+            stats.failed(upstream.io.tls().and_then(TlsSession::refusal));
+        }
+        let gone = || "TLS: the peer closed during the handshake".to_owned();
+        let reason = error.map_or_else(gone, ToString::to_string);
+        UpstreamFate::Fail(Failure::ConnectFailed { reason: reason.into() })
     }
 
     fn tls_stats(&self, upstream: &Upstream) -> Option<&TlsStats> {
