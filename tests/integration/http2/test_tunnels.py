@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -220,3 +221,54 @@ def test_an_origin_that_refuses_is_heard(
         client.send(frames.headers(1, EXTENDED, end=False))
         answer = client.answer(1)
         assert (answer.status, answer.body) == (403, b"no")
+
+
+def resets(connection: socket.socket) -> None:
+    """Ends a connection without good order."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+@pytest.mark.parametrize("subject", ["meshproxy"], indirect=True)
+@pytest.mark.parametrize(
+    ("head", "agrees", "code"),
+    [(EXTENDED, SWITCH, frames.Code.CANCEL), (CONNECT, AGREED, frames.Code.CONNECT_ERROR)],
+    ids=["extended", "connect"],
+)
+def test_an_origin_that_breaks_off_resets_the_stream(
+    proxy_to: Callable[..., Proxy], head: list[tuple[bytes, bytes]], agrees: bytes, code: frames.Code
+) -> None:
+    """RFC 8441 5 and RFC 9113 8.5 say with which code; Envoy has one for both."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        proxy = proxy_to(cluster("origin", listening.getsockname()[1]))
+        with RawClient(proxy.port("l")) as client:
+            client.send(frames.headers(1, head, end=False))
+            origin, _ = listening.accept()
+            read_head(origin)
+            origin.sendall(agrees + b"half")
+            assert client.until(lambda me: me.stream(1).body == b"half")
+            resets(origin)
+            assert client.answer(1).reset == code
+
+
+@pytest.mark.parametrize("subject", ["meshproxy"], indirect=True)
+@pytest.mark.parametrize(
+    ("head", "agrees"), [(EXTENDED, SWITCH), (CONNECT, AGREED)], ids=["extended", "connect"]
+)
+@pytest.mark.parametrize("leaves", ["stream", "connection"])
+def test_a_client_that_breaks_off_resets_the_origin(
+    proxy_to: Callable[..., Proxy], head: list[tuple[bytes, bytes]], agrees: bytes, leaves: str
+) -> None:
+    """RFC 9113 8.5: what it has sent so far must not look like all of it; Envoy ends it in good order."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        proxy = proxy_to(cluster("origin", listening.getsockname()[1]))
+        with RawClient(proxy.port("l")) as client:
+            client.send(frames.headers(1, head, end=False), frames.data(1, b"half"))
+            origin, _ = listening.accept()
+            read_head(origin)
+            origin.sendall(agrees)
+            assert read_exactly(origin, 4) == b"half"
+            client.send(frames.reset(1)) if leaves == "stream" else client.socket.close()
+            with pytest.raises(ConnectionResetError):
+                origin.recv(1)
+            origin.close()

@@ -8,7 +8,7 @@ use meshloom_model::cluster::HttpProtocol;
 use meshloom_model::route::{HostRewrite, ResourcePriority};
 use meshloom_wire::http1::KnownHeader as H;
 
-use super::{Exchange, Link, Stage, forward::set_host};
+use super::{Exchange, Link, Stage, Tunnel, forward::set_host};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
@@ -225,6 +225,9 @@ impl Engine {
             Link::Active(stream, host) => {
                 self.release_attempt(exchange, &host);
                 self.count_cluster(exchange, |stats| stats.rq_tx_reset.inc());
+                if exchange.tunnel == Tunnel::Open {
+                    self.reset_tunnel(stream);
+                }
                 self.abort_stream(stream);
             }
         }

@@ -151,6 +151,13 @@ impl Engine {
         self.close_upstream(of.connection);
     }
 
+    /// A tunnel is about to be given up: what the upstream got of it must not look complete (RFC 9113 8.5).
+    pub(crate) fn reset_tunnel(&self, of: UpstreamStream) {
+        if let Some(upstream) = self.ups.get(of.connection).filter(|upstream| upstream.http2.is_none()) {
+            upstream.io.reset_on_close();
+        }
+    }
+
     /// The client has taken bytes: a response that was held back may go on.
     pub(crate) fn resume_response(&mut self, of: UpstreamStream) {
         match self.ups.get(of.connection) {

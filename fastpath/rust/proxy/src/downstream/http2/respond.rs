@@ -89,7 +89,7 @@ impl Engine {
         let now = self.now();
         let Some(http) = down.http2() else { return };
         if http.remove(exchange.stream, now, &mut self.down_out.bytes).is_some() {
-            http.codec.reset(exchange.stream, ErrorCode::INTERNAL_ERROR, &mut self.down_out.bytes);
+            http.codec.reset(exchange.stream, breach(exchange), &mut self.down_out.bytes);
         }
     }
 
@@ -252,6 +252,15 @@ impl Http2 {
         if let Some(stream) = self.streams.get_mut(id) {
             stream.tunnel = Tunnel::Open;
         }
+    }
+}
+
+/// How a stream says that its other end has broken off: in tunnels as RFC 8441 5 and RFC 9113 8.5 have it.
+fn breach(exchange: &Exchange) -> ErrorCode {
+    match exchange.tunnel {
+        exchange::Tunnel::Open if exchange.request.upgrade.is_some() => ErrorCode::CANCEL,
+        exchange::Tunnel::Open => ErrorCode::CONNECT_ERROR,
+        _ => ErrorCode::INTERNAL_ERROR,
     }
 }
 
