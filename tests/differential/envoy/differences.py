@@ -68,6 +68,10 @@ LAWFUL = {
     b"OPTIONS http://b.test:81 HTTP": "the same",
     b"OPTIONS http://b.test?x ": "as GET",
     b"Connection: host, x-own": "only Host is kept from being named away; Envoy refuses the request",
+    b"GET http://b.test:/x ": "RFC 3986 3.2.3: an empty port is lawful; Envoy answers 400",
+    b"Host: a.test:\r\n": "the same, but it should be left out; Envoy passes it on",
+    b"Host: [::1]:\r\n": "the same",
+    b"M-SEARCH ": "a registered method; Envoy's parser has been taught without its hyphen",
     b"Upgrade: websocket\r\nContent-Length: 5": "an upgrade with a body is none; Envoy answers 403",
 }
 

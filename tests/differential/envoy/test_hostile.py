@@ -15,8 +15,8 @@ from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
-# Envoy does not count hops; that we do is tested in tests/integration/hostile.
-OWN = {"hops counted"}
+# Envoy does not count hops, nor take HTTP/1.0 unless told to; ours is tested in tests/integration/hostile.
+OWN = {"hops counted", "HTTP/1.0, lawful"}
 Outcome = tuple[list[int], list[tuple[object, bytes, str | None]]]
 
 
