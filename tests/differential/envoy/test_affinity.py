@@ -13,14 +13,14 @@ import pytest
 from tests.support.bootstrap import TYPE, address, http_listener, route, static, tcp_listener, virtual_host
 from tests.support.client import Client, Response, request
 from tests.support.origin import Origin, answer
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
 POLICIES = TYPE + "envoy.extensions.load_balancing_policies."
 BY_NAME: dict[str, Any] = {"header": {"header_name": "x-name"}}
 COOKIE: dict[str, Any] = {"cookie": {"name": "sticky", "ttl": "60s", "path": "/a"}}
-LOCALITIES = {"common_lb_config": {"locality_weighted_lb_config": {}}}
+LOCALITIES: dict[str, Any] = {"common_lb_config": {"locality_weighted_lb_config": {}}}
 
 
 def typed(kind: str, **fields: Any) -> dict[str, Any]:
@@ -107,11 +107,8 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     listener = http_listener("web", [*by_cluster, *by_hash], use_remote_address=False)
     by_source = tcp_listener("tcp", "maglev", hash_policy=[{"source_ip": {}}])
     bootstrap = static([listener, by_source], clusters)
-    with (
-        running("meshproxy", bootstrap, folder / "m") as ours,
-        running("envoy", bootstrap, folder / "e") as envoy,
-    ):
-        yield [ours, envoy]
+    with side_by_side(bootstrap, folder) as pair:
+        yield pair
     for origin in origins:
         origin.close()
 

@@ -11,7 +11,7 @@ from tests.differential.tls.listeners import TLS, text
 from tests.support.bootstrap import TYPE, Json, cluster, http_listener, route, static, virtual_host
 from tests.support.certificates import Authority, dns, ip
 from tests.support.client import fetch
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Proxy, side_by_side
 from tests.support.tls_origin import TlsOrigin, server_context
 
 CA = Authority()
@@ -85,7 +85,7 @@ HOSTS = [
     b"[2001:db8::1]:443",
     b"a.example",
 ]
-REWRITES = {
+REWRITES: dict[str, Json] = {
     "literal": {"host_rewrite_literal": "b.example"},
     "header": {"host_rewrite_header": "x-host"},
     "endpoint": {"auto_host_rewrite": True},
@@ -114,8 +114,7 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, P
     folder = tmp_path_factory.mktemp("names")
     with (
         TlsOrigin(server_context(SERVER, folder / "o")) as origin,
-        running("meshproxy", bootstrap(origin.port), folder / "m") as ours,
-        running("envoy", bootstrap(origin.port), folder / "e") as envoy,
+        side_by_side(bootstrap(origin.port), folder) as [ours, envoy],
     ):
         yield ours, envoy
 

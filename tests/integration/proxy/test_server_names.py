@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -40,7 +40,7 @@ def upstream(version: str, sni: str = "", **fields: Any) -> Json:
 
 
 @pytest.fixture
-def serve(start: Start) -> Iterator[Any]:
+def serve(start: Start) -> Callable[..., Proxy]:
     """A proxy before one that answers with the server name, the host and the number of its connection."""
 
     def begin(version: str, identity: Identity | None = None, **fields: Any) -> Proxy:

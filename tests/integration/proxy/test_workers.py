@@ -62,7 +62,7 @@ def leaves_after(streams: int) -> Any:
 
 @pytest.mark.parametrize("most", [1, 3, 100])
 def test_upstreams_that_say_farewell_again_and_again_lose_no_request(start: Start, most: int) -> None:
-    settings = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most}
+    settings: dict[int, int] = {h2.settings.SettingCodes.MAX_CONCURRENT_STREAMS: most}
     with ExitStack() as stack:
         origins = [
             stack.enter_context(Http2Origin(leaves_after(count), settings=settings)) for count in (5, 8, 13)

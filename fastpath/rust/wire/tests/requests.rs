@@ -198,7 +198,7 @@ fn an_empty_port_is_lawful_and_goes() {
 #[test]
 fn framing_fields_in_disguise_are_refused() {
     for name in ["Transfer_Encoding", "transfer_ENCODING", "Content_Length", "content_length"] {
-        assert_eq!(refused(with_line(&format!("{name}: chunked"))), 400, "{name}");
+        assert_eq!(refused(with_line(format!("{name}: chunked"))), 400, "{name}");
     }
     accepted(with_line("Transfer_Encoding_: x"));
     accepted(with_line("X_Content_Length: x"));
