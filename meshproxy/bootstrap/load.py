@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -73,6 +74,7 @@ def load(options: Options) -> Bootstrap:
         report.add(fault.path, fault.reason)
     for fault in overload_faults(message):
         report.add(fault.path, fault.reason)
+    _name_listeners(message.static_resources)
     runtime = runtime_values(message)
     for fault in runtime_faults(runtime):
         report.add(fault.path, fault.reason)
@@ -152,6 +154,17 @@ def _parse(document: Document, message_type: Any, report: _Report) -> Any:
         for fault in list(faults(content, message_type.DESCRIPTOR)) or [Fault((), str(error))]:
             report.add_in(document, fault.path, fault.reason)
         return message_type()
+
+
+def _name_listeners(static: Any) -> None:
+    """A listener needs no name of its own; here it gets one that is the same in every process."""
+    taken = {listener.name for listener in static.listeners}
+    for index, listener in enumerate(static.listeners):
+        if not listener.name:
+            listener.name = next(
+                name for n in itertools.count() if (name := f"listener_{index + n}") not in taken
+            )
+            taken.add(listener.name)
 
 
 def _compile_static(resources: Any, report: _Report) -> Iterable[Compiled]:

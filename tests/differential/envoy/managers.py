@@ -61,12 +61,32 @@ FORWARDED = [
     forwarded("", proto="ftp"),
 ]
 
+FORWARDED_PORTS = [ask("/"), ask("/", ("x-forwarded-port", "1")), ask("/", ("x-forwarded-port", "text"))]
+PORTS = {"append_x_forwarded_port": True}
+INSIDE = {
+    "internal_address_config": {
+        "cidr_ranges": [
+            {"address_prefix": "10.0.0.0", "prefix_len": 8},
+            {"address_prefix": "127.0.0.0", "prefix_len": 8},
+        ]
+    }
+}
+
 ADDRESSES = [
     Managed("xffplain", {}, FORWARDED),
     Managed("xffedge", {"use_remote_address": True}, FORWARDED),
     Managed("xffhop", {"use_remote_address": True, "xff_num_trusted_hops": 1}, FORWARDED),
     Managed("xffhops", {"xff_num_trusted_hops": 2}, FORWARDED),
     Managed("xffskip", {"use_remote_address": True, "skip_xff_append": True}, FORWARDED),
+    Managed("xffport", {"use_remote_address": True, "append_x_forwarded_port": True}, FORWARDED_PORTS),
+    Managed("xffporthop", {**PORTS, "use_remote_address": True, "xff_num_trusted_hops": 1}, FORWARDED_PORTS),
+    Managed("xffportinside", PORTS, FORWARDED_PORTS),
+    Managed(
+        "inside",
+        INSIDE,
+        [*FORWARDED, ask("/", *UNTRUSTED), ask("/", *UNTRUSTED, ("x-forwarded-for", "10.0.0.1"))],
+    ),
+    Managed("insideedge", {**INSIDE, "use_remote_address": True}, [*FORWARDED, ask("/", *UNTRUSTED)]),
     Managed("edge", {"use_remote_address": True}, [ask("/", *UNTRUSTED)]),
     Managed("sidecar", {}, [ask("/", *UNTRUSTED), ask("/", *UNTRUSTED, ("x-forwarded-for", "10.0.0.1"))]),
 ]

@@ -159,4 +159,27 @@ BALANCE = [
     change("no policy", cluster={"load_balancing_policy": {"policies": []}}),
     change("zones", cluster={"common_lb_config": {"zone_aware_lb_config": {"min_cluster_size": 6}}}),
 ]
-CHANGES = [*BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]
+RESOLVER = "network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+FIELDS = [
+    change("nameless listener", listener={"name": ""}),
+    change("tracing of nothing", manager={"tracing": {"random_sampling": {"value": 1}}}),
+    change(
+        "internal addresses",
+        manager={
+            "internal_address_config": {"cidr_ranges": [{"address_prefix": "10.0.0.0", "prefix_len": 8}]}
+        },
+    ),
+    change("kept connections", manager={"stream_error_on_invalid_http_message": True}),
+    change("ports told", manager={"append_x_forwarded_port": True}),
+    change(
+        "source",
+        cluster={"upstream_bind_config": {"source_address": {"address": "127.0.0.1", "port_value": 0}}},
+    ),
+    change(
+        "no source", cluster={"upstream_bind_config": {"source_address": {"address": "x", "port_value": 0}}}
+    ),
+    change("preconnecting", cluster={"preconnect_policy": {"per_upstream_preconnect_ratio": 1.5}}),
+    change("resolver", cluster={"type": "STRICT_DNS", "typed_dns_resolver_config": packed(RESOLVER)}),
+    change("eyeballs", cluster={"upstream_connection_options": {"happy_eyeballs_config": {}}}),
+]
+CHANGES = [*FIELDS, *BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]

@@ -1,5 +1,6 @@
 //! Clusters: a set of endpoints and how we speak with them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Cluster {
     pub http: HttpUpstream,
     /// Names from requests, where TLS takes them.
     pub server_names: Option<ServerNames>,
+    /// Where connections to endpoints of its family come from.
+    pub bind_address: Option<SocketAddr>,
     /// Keep-alive of TCP.
     pub tcp_keepalive: Option<TcpKeepalive>,
     /// The service it stands for, for metrics (`filter_metadata.istio`).

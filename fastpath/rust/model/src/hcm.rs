@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilter;
+use crate::filter_chain::IpPrefix;
 use crate::http2::Http2Options;
 use crate::ids::RouteTableIndex;
 use crate::route::RouteTable;
@@ -91,6 +92,10 @@ pub struct TrustOptions {
     pub trusted_hops: u32,
     /// Do not append to `x-forwarded-for`.
     pub skip_append: bool,
+    /// At the edge, say in `x-forwarded-port` which port the client came to.
+    pub append_port: bool,
+    /// Clients of these addresses are internal: what their `x-envoy-*` headers say counts.
+    pub internal: Box<[IpPrefix]>,
 }
 
 /// The `server` response header.

@@ -3,6 +3,7 @@
 mod balance;
 mod discovery;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::health::health_check;
 use super::http_upstream::{Options, Spoken, http_upstream};
 use super::listener::DEFAULT_BUFFER;
 use super::outlier::{circuit_breakers, outlier_detection};
-use super::parts::{extension, positive, unpack, unsupported};
+use super::parts::{extension, host_and_port, positive, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::proxy_header::proxy_header;
 use super::{tls, types};
@@ -68,7 +69,10 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         lb_subset_config,
         lb_config: _,
         load_balancing_policy: _,
+        upstream_bind_config,
+        typed_dns_resolver_config,
     } = value;
+    resolver(typed_dns_resolver_config, &at.field("typed_dns_resolver_config"))?;
     let common = common_lb_config.unwrap_or_default();
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
     let travel = travel(transport_socket.as_ref(), &transport_socket_matches, at, cx)?;
@@ -94,10 +98,34 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         transport_matches: travel.matches,
         http,
         server_names,
+        bind_address: bind_address(upstream_bind_config, &at.field("upstream_bind_config"))?,
         tcp_keepalive: keepalive(upstream_connection_options, at)?,
         service: istio.and_then(service).map(Arc::new),
         external: istio.is_some_and(is_external),
     })
+}
+
+/// Names are resolved in one way only, which two of Envoy's resolvers describe.
+fn resolver(value: Option<core::TypedExtensionConfig>, at: &At<'_>) -> Result<(), Invalid> {
+    let Some(core::TypedExtensionConfig { name: _, typed_config }) = value else { return Ok(()) };
+    match extension(typed_config.as_ref(), &at.field("typed_config"))? {
+        (types::CARES | types::GETADDRINFO, _) => Ok(()),
+        (other, _) => Err(unsupported(
+            other,
+            "give a GetAddrInfoDnsResolverConfig or a CaresDnsResolverConfig",
+            &at.field("typed_config"),
+        )),
+    }
+}
+
+/// Where connections come from, to endpoints of the same family.
+fn bind_address(value: Option<core::BindConfig>, at: &At<'_>) -> Result<Option<SocketAddr>, Invalid> {
+    let Some(core::BindConfig { source_address }) = value else { return Ok(None) };
+    let Some(source) = source_address else { return Ok(None) };
+    let at = at.field("source_address");
+    let (host, port) = host_and_port(&source, &at)?;
+    let ip = host.parse().map_err(|_| at.field("address").refuse(format!("{host:?} is no IP address")))?;
+    Ok(Some(SocketAddr::new(ip, port)))
 }
 
 fn protocol_options(value: &mut proto::Cluster, at: &At<'_>) -> Result<Options, Invalid> {

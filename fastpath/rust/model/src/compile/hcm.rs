@@ -10,7 +10,7 @@ use super::access_log::access_logs;
 use super::context::Context;
 use super::http_filter::http_filters;
 use super::http2::http2_options;
-use super::parts::{choice, duration, extension, limit, text, unsupported};
+use super::parts::{choice, duration, extension, limit, prefixes, text, unsupported};
 use super::path::{At, Invalid};
 use super::route::route_table;
 use super::types;
@@ -45,14 +45,10 @@ pub(super) fn connection_manager(
 ) -> Result<HttpConnectionManager, Invalid> {
     let common = value.common_http_protocol_options.clone().unwrap_or_default();
     let http1 = value.http_protocol_options.clone().unwrap_or_default();
-    always_closed(
-        value.stream_error_on_invalid_http_message,
-        &at.field("stream_error_on_invalid_http_message"),
-    )?;
     Ok(HttpConnectionManager {
         codec: codec(value.codec_type, &at.field("codec_type"))?,
         request_id: request_id(&value, at)?,
-        trust: trust(&value),
+        trust: trust(&value, at)?,
         server_header: server_header(&value, at)?,
         client_cert: client_cert(&value, at)?,
         timeouts: timeouts(&value, &common, at)?,
@@ -78,14 +74,6 @@ pub(super) fn connection_manager(
         proxy_continue: value.proxy_100_continue,
         routes: route_source(value.route_specifier, at, cx)?,
     })
-}
-
-/// After a badly framed message nobody knows where the next one begins.
-fn always_closed(keep_connection: Option<bool>, at: &At<'_>) -> Result<(), Invalid> {
-    match keep_connection {
-        Some(true) => Err(at.refuse("a connection with a badly framed message is always closed; give false")),
-        Some(false) | None => Ok(()),
-    }
 }
 
 fn codec(value: i32, at: &At<'_>) -> Result<Codec, Invalid> {
@@ -137,12 +125,18 @@ fn request_id(value: &Proto, at: &At<'_>) -> Result<RequestIdOptions, Invalid> {
     })
 }
 
-fn trust(value: &Proto) -> TrustOptions {
-    TrustOptions {
+fn trust(value: &Proto, at: &At<'_>) -> Result<TrustOptions, Invalid> {
+    let internal = value.internal_address_config.as_ref();
+    let at = at.field("internal_address_config");
+    let ranges =
+        internal.map(|config| prefixes(&config.cidr_ranges, &at.field("cidr_ranges"))).transpose()?;
+    Ok(TrustOptions {
         use_remote_address: value.use_remote_address.unwrap_or(false),
         trusted_hops: value.xff_num_trusted_hops,
         skip_append: value.skip_xff_append,
-    }
+        append_port: value.append_x_forwarded_port,
+        internal: ranges.unwrap_or_default(),
+    })
 }
 
 fn server_header(value: &Proto, at: &At<'_>) -> Result<ServerHeader, Invalid> {
@@ -277,13 +271,7 @@ fn normalization(
 }
 
 fn http1_options(value: core::Http1ProtocolOptions, at: &At<'_>) -> Result<Http1Options, Invalid> {
-    let core::Http1ProtocolOptions {
-        allow_absolute_url,
-        accept_http_10,
-        default_host_for_http_10,
-        override_stream_error_on_invalid_http_message: keep_connection,
-    } = value;
-    always_closed(keep_connection, &at.field("override_stream_error_on_invalid_http_message"))?;
+    let core::Http1ProtocolOptions { allow_absolute_url, accept_http_10, default_host_for_http_10 } = value;
     if allow_absolute_url == Some(false) {
         let at = at.field("allow_absolute_url");
         return Err(at.refuse("RFC 9112 3.2.2: a server must take the absolute form; give true"));

@@ -38,7 +38,7 @@ pub(super) fn http_upstream(value: Options, tls: bool, at: &At<'_>) -> Result<Sp
     let at_common = at.field("common_http_protocol_options");
     let Some(any) = any else {
         let protocol = if http2.is_some() { HttpProtocol::Http2 } else { HttpProtocol::Http1 };
-        let codecs = codecs(protocol, http1, http2, at)?;
+        let codecs = codecs(protocol, http2, at)?;
         let names = server_names(names, &at.field("upstream_http_protocol_options"))?;
         return Ok((options(common, codecs, max_requests, &at_common)?, names));
     };
@@ -92,39 +92,34 @@ fn chosen(
         Choice::ExplicitHttpConfig(choices::ExplicitHttpConfig { protocol_config }) => {
             let at = at.field("explicit_http_config");
             match at.required(protocol_config)? {
-                ProtocolConfig::HttpProtocolOptions(http1) => {
-                    codecs(HttpProtocol::Http1, Some(http1), None, &at)
-                }
-                ProtocolConfig::Http2ProtocolOptions(http2) => {
-                    codecs(HttpProtocol::Http2, None, Some(http2), &at)
-                }
+                // What it may say concerns servers.
+                ProtocolConfig::HttpProtocolOptions(_) => codecs(HttpProtocol::Http1, None, &at),
+                ProtocolConfig::Http2ProtocolOptions(http2) => codecs(HttpProtocol::Http2, Some(http2), &at),
             }
         }
         Choice::UseDownstreamProtocolConfig(value) => {
-            let choices::UseDownstreamHttpConfig { http_protocol_options, http2_protocol_options } = value;
+            let choices::UseDownstreamHttpConfig { http_protocol_options: _, http2_protocol_options } = value;
             let at = at.field("use_downstream_protocol_config");
-            codecs(HttpProtocol::Downstream, http_protocol_options, http2_protocol_options, &at)
+            codecs(HttpProtocol::Downstream, http2_protocol_options, &at)
         }
         Choice::AutoConfig(value) => {
-            let choices::AutoHttpConfig { http_protocol_options, http2_protocol_options } = value;
+            let choices::AutoHttpConfig { http_protocol_options: _, http2_protocol_options } = value;
             let at = at.field("auto_config");
             if !tls {
                 return Err(
                     at.refuse("the version is agreed on by ALPN, in TLS: give a transport_socket with TLS")
                 );
             }
-            codecs(HttpProtocol::Auto, http_protocol_options, http2_protocol_options, &at)
+            codecs(HttpProtocol::Auto, http2_protocol_options, &at)
         }
     }
 }
 
 fn codecs(
     protocol: HttpProtocol,
-    http1: Option<core::Http1ProtocolOptions>,
     http2: Option<core::Http2ProtocolOptions>,
     at: &At<'_>,
 ) -> Result<Codecs, Invalid> {
-    server_only(&http1.unwrap_or_default(), &at.field("http_protocol_options"))?;
     let http2 = http2_options(http2, Http2Options::UPSTREAM, &at.field("http2_protocol_options"))?;
     Ok((protocol, http2))
 }
@@ -174,21 +169,4 @@ fn options(
         )?,
         max_response_headers_bytes: kilobytes * 1024,
     })
-}
-
-/// Options that only a server has mean nothing towards an upstream, and there are no others.
-fn server_only(value: &core::Http1ProtocolOptions, at: &At<'_>) -> Result<(), Invalid> {
-    let core::Http1ProtocolOptions {
-        allow_absolute_url: _,
-        accept_http_10: _,
-        default_host_for_http_10: _,
-        override_stream_error_on_invalid_http_message: keep_connection,
-    } = value;
-    match keep_connection {
-        Some(true) => {
-            let at = at.field("override_stream_error_on_invalid_http_message");
-            Err(at.refuse("a connection with a badly framed message is always closed; give false"))
-        }
-        Some(false) | None => Ok(()),
-    }
 }

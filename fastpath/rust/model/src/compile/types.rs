@@ -38,6 +38,9 @@ pub(super) const LB_LEAST_REQUEST: &str =
 pub(super) const LB_RANDOM: &str = "envoy.extensions.load_balancing_policies.random.v3.Random";
 pub(super) const LB_RING_HASH: &str = "envoy.extensions.load_balancing_policies.ring_hash.v3.RingHash";
 pub(super) const LB_MAGLEV: &str = "envoy.extensions.load_balancing_policies.maglev.v3.Maglev";
+pub(super) const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
+pub(super) const GETADDRINFO: &str =
+    "envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig";
 pub(super) const TYPED_STRUCT: &str = "xds.type.v3.TypedStruct";
 pub(super) const UDPA_TYPED_STRUCT: &str = "udpa.type.v1.TypedStruct";
 /// Istio's filters, whose messages Envoy's API lacks: they travel in a `TypedStruct`.

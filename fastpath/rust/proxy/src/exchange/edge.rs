@@ -3,13 +3,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use meshloom_model::filter_chain::IpPrefix;
 use meshloom_wire::http1::KnownHeader as H;
 
 use crate::message::{Protocol, Request, Scheme};
 use crate::util::{Rng, new_request_id};
-
-/// An address range: network and prefix length.
-pub(crate) type Cidr = (IpAddr, u8);
 
 /// The connection manager's fields on this, compiled.
 #[derive(Clone, Debug, Default)]
@@ -18,7 +16,7 @@ pub(crate) struct EdgeRules {
     pub(crate) trusted_hops: u32,
     pub(crate) skip_xff_append: bool,
     pub(crate) append_x_forwarded_port: bool,
-    pub(crate) internal_ranges: Vec<Cidr>,
+    pub(crate) internal_ranges: Box<[IpPrefix]>,
     pub(crate) generate_request_id: bool,
     pub(crate) preserve_external_request_id: bool,
     /// In place of what the connection and x-forwarded-proto say.
@@ -91,18 +89,8 @@ fn nth_from_end(list: &[u8], places: u32) -> Option<SocketAddr> {
     text.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 0))
 }
 
-fn in_ranges(address: IpAddr, ranges: &[Cidr]) -> bool {
-    ranges.iter().any(|(network, len)| match (address, network) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from((*len).min(32))).unwrap_or(0);
-            u32::from(a) & mask == u32::from(*n) & mask
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from((*len).min(128))).unwrap_or(0);
-            u128::from(a) & mask == u128::from(*n) & mask
-        }
-        _ => false,
-    })
+fn in_ranges(address: IpAddr, ranges: &[IpPrefix]) -> bool {
+    ranges.iter().any(|range| range.contains(address))
 }
 
 fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
@@ -114,12 +102,12 @@ fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
         if rules.trusted_hops == 0 {
             request.fields.remove(H::XForwardedProto);
         }
-        if rules.append_x_forwarded_port
-            && (rules.trusted_hops == 0 || !request.fields.contains(H::XForwardedPort))
-        {
-            request.fields.remove(H::XForwardedPort);
-            request.fields.add_number(H::XForwardedPort, u64::from(origin.local.port()));
-        }
+    }
+    // At the edge nobody before us has a say.
+    let is_first = rules.use_remote_address && rules.trusted_hops == 0;
+    if rules.append_x_forwarded_port && (is_first || !request.fields.contains(H::XForwardedPort)) {
+        request.fields.remove(H::XForwardedPort);
+        request.fields.add_number(H::XForwardedPort, u64::from(origin.local.port()));
     }
     let connection = if origin.tls { Scheme::Https } else { Scheme::Http };
     let told = match request.fields.get(H::XForwardedProto) {
@@ -252,7 +240,7 @@ mod tests {
     fn only_configured_ranges_are_internal() {
         let mut rules = EdgeRules { use_remote_address: true, ..EdgeRules::default() };
         assert!(!run("", &rules).1.internal);
-        rules.internal_ranges = vec![("10.0.0.0".parse().expect("address"), 8)];
+        rules.internal_ranges = IpPrefix::new("10.0.0.0".parse().expect("address"), 8).into_iter().collect();
         let (request, client) = run("X-Envoy-Max-Retries: 9\r\n", &rules);
         assert!(client.internal);
         assert_eq!(value(&request, H::XEnvoyInternal), "true");

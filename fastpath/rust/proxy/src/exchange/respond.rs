@@ -73,7 +73,9 @@ impl Engine {
             };
             fields.set(H::Via, &joined);
         }
-        if manager.request_id.always_set_in_response {
+        // Callers that are trusted may ask for a trace, and are told what to look for.
+        let forced = exchange.request.fields.contains(H::XEnvoyForceTrace);
+        if manager.request_id.always_set_in_response || forced {
             if let Some(id) = exchange.request.fields.get(H::XRequestId) {
                 let id = id.to_vec();
                 exchange.response.fields.set(H::XRequestId, &id);

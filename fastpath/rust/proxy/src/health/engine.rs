@@ -15,7 +15,7 @@ use super::verdicts::{HealthReport, Known, Verdicts};
 use crate::engine::Engine;
 use crate::reactor::{Ready, Token};
 use crate::transport::{Read, Transport, connect, take_error};
-use crate::upstream::{ClusterId, Host};
+use crate::upstream::{ClusterId, Host, source_for};
 
 /// Reads of one connection in one turn.
 const READS: u32 = 4;
@@ -94,7 +94,10 @@ impl Engine {
             return self.ask(check);
         }
         check.stage = Stage::Opening;
-        let made = connect(&check.address(), None).ok().map(Transport::new);
+        let to = check.address();
+        let cluster = self.clusters.get(check.host.cluster);
+        let from = cluster.and_then(|cluster| source_for(&to, &cluster.spec));
+        let made = connect(&to, from).ok().map(Transport::new);
         match made {
             Some(io) if self.poller.add(io.fd(), token).is_ok() => {
                 check.link = Some(Link { io, talk: Talk::new(&check.spec), connecting: true });

@@ -288,8 +288,8 @@ fn edge_rules(manager: &HttpConnectionManager) -> EdgeRules {
         use_remote_address: manager.trust.use_remote_address,
         trusted_hops: manager.trust.trusted_hops,
         skip_xff_append: manager.trust.skip_append,
-        append_x_forwarded_port: false,
-        internal_ranges: Vec::new(),
+        append_x_forwarded_port: manager.trust.append_port,
+        internal_ranges: manager.trust.internal.clone(),
         generate_request_id: manager.request_id.generate,
         preserve_external_request_id: manager.request_id.preserve_external,
         scheme: manager.scheme.and_then(|scheme| match scheme {

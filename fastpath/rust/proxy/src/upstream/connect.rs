@@ -1,12 +1,12 @@
 //! Making connections to upstreams: the socket, then TLS.
 
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use meshloom_balance::Resource;
-use meshloom_model::Address;
-use meshloom_model::cluster::TcpKeepalive;
 use meshloom_model::route::ResourcePriority;
+use meshloom_model::{Address, Cluster};
 use meshloom_wire::http1::Limits;
 
 use super::{Host, Lane, Speaks, Upstream, UpstreamFate, UpstreamState};
@@ -39,8 +39,7 @@ impl Engine {
             u16::try_from(cluster.spec.http.max_response_headers).unwrap_or(u16::MAX),
         );
         let stats = cluster.stats;
-        let keepalive = cluster.spec.tcp_keepalive.as_ref();
-        let fd = match connect_to(&host.address(), keepalive) {
+        let fd = match connect_to(&host.address(), &cluster.spec) {
             Ok(fd) => fd,
             Err(SocketError::Create(error) | SocketError::Connect(error)) => {
                 stats.cx_connect_fail.inc();
@@ -223,12 +222,18 @@ impl Engine {
 }
 
 /// Starts a connection, probed when idle as its cluster asks. Unix sockets need no probes: the system knows their ends.
-fn connect_to(to: &Address, keepalive: Option<&TcpKeepalive>) -> Result<OwnedFd, SocketError> {
-    let fd = connect(to, None)?;
-    if let (Address::Ip(_), Some(probing)) = (to, keepalive) {
+fn connect_to(to: &Address, cluster: &Cluster) -> Result<OwnedFd, SocketError> {
+    let fd = connect(to, source_for(to, cluster))?;
+    if let (Address::Ip(_), Some(probing)) = (to, &cluster.tcp_keepalive) {
         keep_alive(&fd, probing).map_err(SocketError::Connect)?;
     }
     Ok(fd)
+}
+
+/// The address that a cluster's connections come from, where it is of the endpoint's family.
+pub(crate) fn source_for(to: &Address, cluster: &Cluster) -> Option<SocketAddr> {
+    let Address::Ip(to) = to else { return None };
+    cluster.bind_address.filter(|from| from.is_ipv4() == to.is_ipv4())
 }
 
 /// The system's words for an error, without its number.

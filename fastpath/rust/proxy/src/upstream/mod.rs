@@ -23,6 +23,7 @@ mod update;
 pub(crate) use choose::Want;
 pub(crate) use cluster::ClusterId;
 pub(crate) use clusters::Clusters;
+pub(crate) use connect::source_for;
 pub(crate) use connection::{Upstream, UpstreamPhase, UpstreamState};
 pub(crate) use destination::{Destination, redirected};
 pub(crate) use events::UpstreamFate;

@@ -142,10 +142,14 @@ pub struct Cluster {
     pub typed_extension_protocol_options: ::std::collections::BTreeMap<String, ::prost_types::Any>,
     #[prost(message, optional, tag = "16")]
     pub dns_refresh_rate: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "55")]
+    pub typed_dns_resolver_config: Option<crate::envoy::config::core::v3::TypedExtensionConfig>,
     #[prost(message, optional, tag = "19")]
     pub outlier_detection: Option<crate::envoy::config::cluster::v3::OutlierDetection>,
     #[prost(message, optional, tag = "20")]
     pub cleanup_interval: Option<::prost_types::Duration>,
+    #[prost(message, optional, tag = "21")]
+    pub upstream_bind_config: Option<crate::envoy::config::core::v3::BindConfig>,
     #[prost(message, optional, tag = "22")]
     pub lb_subset_config: Option<crate::envoy::config::cluster::v3::cluster::LbSubsetConfig>,
     #[prost(message, optional, tag = "27")]
@@ -447,6 +451,11 @@ pub struct Address {
     pub address: Option<address::Address>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct BindConfig {
+    #[prost(message, optional, tag = "1")]
+    pub source_address: Option<crate::envoy::config::core::v3::SocketAddress>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CidrRange {
     #[prost(string, tag = "1")]
     pub address_prefix: String,
@@ -460,6 +469,9 @@ pub struct ConfigSource {
 pub struct DataSource {
     #[prost(oneof = "data_source::Specifier", tags = "2, 3")]
     pub specifier: Option<data_source::Specifier>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DnsResolverOptions {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct HeaderValue {
@@ -528,8 +540,6 @@ pub struct Http1ProtocolOptions {
     pub accept_http_10: bool,
     #[prost(string, tag = "3")]
     pub default_host_for_http_10: String,
-    #[prost(message, optional, tag = "7")]
-    pub override_stream_error_on_invalid_http_message: Option<bool>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Http2ProtocolOptions {
@@ -1795,6 +1805,8 @@ pub struct HttpConnectionManager {
     pub stat_prefix: String,
     #[prost(message, repeated, tag = "5")]
     pub http_filters: Vec<crate::envoy::extensions::filters::network::http_connection_manager::v3::HttpFilter>,
+    #[prost(message, optional, tag = "7")]
+    pub tracing: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::Tracing>,
     #[prost(message, optional, tag = "35")]
     pub common_http_protocol_options: Option<crate::envoy::config::core::v3::HttpProtocolOptions>,
     #[prost(message, optional, tag = "8")]
@@ -1827,6 +1839,8 @@ pub struct HttpConnectionManager {
     pub use_remote_address: Option<bool>,
     #[prost(uint32, tag = "19")]
     pub xff_num_trusted_hops: u32,
+    #[prost(message, optional, tag = "25")]
+    pub internal_address_config: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::InternalAddressConfig>,
     #[prost(bool, tag = "21")]
     pub skip_xff_append: bool,
     #[prost(string, tag = "22")]
@@ -1857,10 +1871,10 @@ pub struct HttpConnectionManager {
     pub strip_matching_host_port: bool,
     #[prost(bool, optional, tag = "42")]
     pub strip_any_host_port: Option<bool>,
-    #[prost(message, optional, tag = "40")]
-    pub stream_error_on_invalid_http_message: Option<bool>,
     #[prost(bool, tag = "47")]
     pub strip_trailing_host_dot: bool,
+    #[prost(bool, tag = "51")]
+    pub append_x_forwarded_port: bool,
     #[prost(oneof = "http_connection_manager::RouteSpecifier", tags = "3, 4")]
     pub route_specifier: Option<http_connection_manager::RouteSpecifier>,
 }
@@ -1892,6 +1906,11 @@ pub enum RouteSpecifier {
     RouteConfig(crate::envoy::config::route::v3::RouteConfiguration),
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct InternalAddressConfig {
+    #[prost(message, repeated, tag = "2")]
+    pub cidr_ranges: Vec<crate::envoy::config::core::v3::CidrRange>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SetCurrentClientCertDetails {
     #[prost(message, optional, tag = "1")]
     pub subject: Option<bool>,
@@ -1903,6 +1922,9 @@ pub struct SetCurrentClientCertDetails {
     pub dns: bool,
     #[prost(bool, tag = "5")]
     pub uri: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Tracing {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct UpgradeConfig {
@@ -2106,6 +2128,24 @@ pub struct RoundRobin {
     pub slow_start_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::SlowStartConfig>,
     #[prost(message, optional, tag = "2")]
     pub locality_lb_config: Option<crate::envoy::extensions::load_balancing_policies::common::v3::LocalityLbConfig>,
+}
+}
+}
+}
+pub mod network {
+pub mod dns_resolver {
+pub mod cares {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CaresDnsResolverConfig {
+}
+}
+}
+pub mod getaddrinfo {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetAddrInfoDnsResolverConfig {
+}
 }
 }
 }

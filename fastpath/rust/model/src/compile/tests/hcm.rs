@@ -168,9 +168,5 @@ fn http3_and_impossible_values_are_refused_by_path() {
     assert_eq!(change(|message| message.max_request_headers_kb = Some(9000)).0, "max_request_headers_kb");
     assert_eq!(change(|message| message.route_specifier = None).0, "");
     assert_eq!(change(|message| message.request_timeout = seconds(-1)).0, "request_timeout");
-    assert_eq!(
-        change(|message| message.stream_error_on_invalid_http_message = Some(true)).0,
-        "stream_error_on_invalid_http_message"
-    );
     assert_eq!(change(|message| message.via = "a\nb".to_owned()).0, "via");
 }
