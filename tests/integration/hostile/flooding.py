@@ -24,6 +24,7 @@ RATIO = 50.0
 CPU_SLACK = 0.15
 MEMORY = 6 << 20
 AT_REST = 100
+TRIES = 3
 
 
 @dataclass(frozen=True)
@@ -47,13 +48,12 @@ class Measured:
     # How late the machine was at worst in waking a thread that has nothing to do with the proxy.
     lateness: float
 
-    def assert_bounded(self, memory: int = MEMORY) -> None:
+    def is_bounded(self) -> bool:
         """Cut, or cheaper for the worker than for its sender; in either case nobody else notices."""
-        cheap = self.worker_cpu <= self.outcome.cpu + CPU_SLACK
-        assert self.outcome.cut or cheap, self
-        assert self.memory < memory, self
+        stopped = self.outcome.cut or self.worker_cpu <= self.outcome.cpu + CPU_SLACK
         while_it_lasted = self.outcome.seconds if self.outcome.cut else 0.0
-        assert self.meanwhile <= RATIO * self.at_rest + 2 * self.lateness + while_it_lasted, self
+        unnoticed = self.meanwhile <= RATIO * self.at_rest + 2 * self.lateness + while_it_lasted
+        return stopped and unnoticed and self.memory < MEMORY
 
 
 class Neighbour(threading.Thread):
@@ -123,6 +123,11 @@ class Stage:
 
     def _neighbour(self) -> Neighbour:
         return Neighbour(self.port, tls=self.tls, path=self.neighbour_path)
+
+    def assert_bounded(self, name: str, attack: Callable[[int], Outcome]) -> None:
+        """Busy machines delay anybody, but not again and again."""
+        tries = (self.measure(name, attack) for _ in range(TRIES))
+        assert any(each.is_bounded() for each in tries), self.measured[name]
 
     def measure(self, name: str, attack: Callable[[int], Outcome]) -> Measured:
         """Runs an attack beside a neighbour."""

@@ -11,6 +11,8 @@ from tests.support.http2_frames import END_HEADERS, END_STREAM, Kind, Setting
 
 GET = request_fields("GET", "/flood")
 POST = request_fields("POST", "/flood")
+# Answered with more than any flood makes room for.
+HUGE = "/flood-huge"
 
 WRITE = 65_536
 PIECES = 20_000
@@ -118,6 +120,13 @@ FRAMES = [
     Flood("resets of a closed stream", lambda _n: frames.reset(1), _OPEN),
     Flood("data on a closed stream", lambda _n: frames.data(1, b"x"), _OPEN + frames.reset(1)),
     Flood("goaway", lambda _n: frames.goaway()),
+    Flood("priority updates", lambda _n: frames.frame(0x10, 0, 0, b"\0\0\0\1u=1"), _OPEN),
+    Flood(
+        "a window of one byte at a time",
+        lambda _n: frames.window_update(1, 1),
+        frames.headers(1, request_fields("GET", HUGE)),
+        settings={Setting.INITIAL_WINDOW_SIZE: 1},
+    ),
 ]
 
 DEAF = [

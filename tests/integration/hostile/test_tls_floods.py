@@ -91,5 +91,5 @@ def is_closed(client: Tls13) -> bool:
 
 @pytest.mark.parametrize("name", FLOODS)
 def test_a_flood_is_cut_or_costs_its_sender_more(stage: Stage, name: str) -> None:
-    stage.measure(name, lambda port: attack(port, FLOODS[name])).assert_bounded()
+    stage.assert_bounded(name, lambda port: attack(port, FLOODS[name]))
     stage.assert_nothing_left()

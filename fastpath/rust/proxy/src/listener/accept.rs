@@ -135,6 +135,7 @@ impl Engine {
             let Some(socket) = self.sockets.get_mut(token) else { continue };
             if !socket.watched && socket.listener.is_some() {
                 socket.watched = self.poller.add_level(&socket.fd, token).is_ok();
+                self.accept_paused |= !socket.watched;
             }
         }
     }
