@@ -6,10 +6,12 @@
 mod command;
 mod parse;
 mod time;
+mod tls;
 
-pub use command::{AddressPart, Command, GrpcStatusFormat, PathPart, PathSource, Point, TlsField};
+pub use command::{AddressPart, Command, GrpcStatusFormat, PathPart, PathSource, Point};
 pub use parse::InvalidTemplate;
 pub use time::TimeFormat;
+pub use tls::{CertificateField, Digest, TlsField};
 
 /// Where a template's values come from: a request, a response, a connection.
 pub trait Values {

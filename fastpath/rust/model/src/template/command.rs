@@ -1,6 +1,6 @@
 //! The commands of Envoy's format language that we have.
 
-use super::TimeFormat;
+use super::{TimeFormat, TlsField};
 use crate::matcher::HeaderName;
 
 /// One `%COMMAND%`.
@@ -76,8 +76,12 @@ pub enum Command {
     UpstreamConnectionId,
     /// Why TLS with the upstream failed.
     UpstreamTransportFailureReason,
+    /// Why TLS with the client failed.
+    DownstreamTransportFailureReason,
     /// A field of the downstream TLS connection.
     DownstreamTls(TlsField),
+    /// A field of the upstream TLS connection.
+    UpstreamTls(TlsField),
     /// The client's address: the trusted `x-forwarded-for` entry, or the peer.
     DownstreamRemoteAddress(AddressPart),
     /// The peer's address.
@@ -165,25 +169,6 @@ pub enum Point {
     DownstreamTxBegin,
     /// Last byte to downstream.
     DownstreamTxEnd,
-}
-
-/// A field of the downstream TLS connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TlsField {
-    /// `TLSv1.3`
-    Version,
-    /// `TLS_AES_128_GCM_SHA256`
-    Cipher,
-    /// URI names of the peer's certificate, joined by `,`.
-    PeerUriSan,
-    /// DNS names of the peer's certificate.
-    PeerDnsSan,
-    /// Subject of the peer's certificate.
-    PeerSubject,
-    /// SHA-256 of the peer's certificate in hex.
-    PeerFingerprint,
-    /// URI names of our certificate.
-    LocalUriSan,
 }
 
 impl Command {

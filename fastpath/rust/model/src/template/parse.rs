@@ -1,7 +1,7 @@
 //! From text to [`Piece`]s.
 
-use super::command::{AddressPart, Command, GrpcStatusFormat, PathPart, PathSource, Point, TlsField};
-use super::{Piece, Placeholder, TimeFormat};
+use super::command::{AddressPart, Command, GrpcStatusFormat, PathPart, PathSource, Point};
+use super::{Piece, Placeholder, TimeFormat, tls};
 use crate::matcher::HeaderName;
 
 /// What is wrong with a template.
@@ -141,6 +141,7 @@ fn plain(name: &str) -> Option<Command> {
         "UPSTREAM_CLUSTER_RAW" => Command::UpstreamClusterRaw,
         "UPSTREAM_REQUEST_ATTEMPT_COUNT" => Command::UpstreamRequestAttemptCount,
         "UPSTREAM_CONNECTION_ID" => Command::UpstreamConnectionId,
+        "DOWNSTREAM_TRANSPORT_FAILURE_REASON" => Command::DownstreamTransportFailureReason,
         "UPSTREAM_TRANSPORT_FAILURE_REASON" => Command::UpstreamTransportFailureReason,
         "REQUESTED_SERVER_NAME" => Command::RequestedServerName,
         "CONNECTION_ID" => Command::ConnectionId,
@@ -150,7 +151,7 @@ fn plain(name: &str) -> Option<Command> {
         "FILTER_CHAIN_NAME" => Command::FilterChainName,
         "HOSTNAME" => Command::Hostname,
         "LOCAL_REPLY_BODY" => Command::LocalReplyBody,
-        _ => return address(name).or_else(|| tls(name)),
+        _ => return address(name),
     })
 }
 
@@ -171,19 +172,6 @@ fn address(name: &str) -> Option<Command> {
         ("DOWNSTREAM_LOCAL_ADDRESS" | "DOWNSTREAM_LOCAL", _) => Command::DownstreamLocalAddress(part),
         _ => return None,
     })
-}
-
-fn tls(name: &str) -> Option<Command> {
-    Some(Command::DownstreamTls(match name {
-        "DOWNSTREAM_TLS_VERSION" => TlsField::Version,
-        "DOWNSTREAM_TLS_CIPHER" => TlsField::Cipher,
-        "DOWNSTREAM_PEER_URI_SAN" => TlsField::PeerUriSan,
-        "DOWNSTREAM_PEER_DNS_SAN" => TlsField::PeerDnsSan,
-        "DOWNSTREAM_PEER_SUBJECT" => TlsField::PeerSubject,
-        "DOWNSTREAM_PEER_FINGERPRINT_256" => TlsField::PeerFingerprint,
-        "DOWNSTREAM_LOCAL_URI_SAN" => TlsField::LocalUriSan,
-        _ => return None,
-    }))
 }
 
 /// Commands that take something in brackets; `None` when there is no such command.
@@ -208,7 +196,7 @@ fn with_argument(name: &str, argument: &str) -> Option<Result<Command, InvalidTe
         "QUERY_PARAM" => (!argument.is_empty()).then(|| Command::QueryParam(argument.into())),
         "ENVIRONMENT" => (!argument.is_empty()).then(|| Command::Environment(argument.into())),
         "COMMON_DURATION" => common_duration(argument),
-        _ => return None,
+        _ => tls::command(name, argument)?,
     };
     Some(command.ok_or_else(|| wrong(name, argument)))
 }

@@ -51,7 +51,8 @@ fn an_argument_may_hold_percent_signs_and_brackets() {
 fn faults_are_named() {
     assert!(matches!(Template::parse("50% off"), Err(InvalidTemplate::Malformed(_))));
     assert!(matches!(Template::parse("%NOPE%"), Err(InvalidTemplate::Unknown(name)) if name == "NOPE"));
-    for name in ["TRAILER(x)", "UPSTREAM_TLS_VERSION", "CLUSTER_METADATA(a:b)", "DOWNSTREAM_PEER_ISSUER"] {
+    for name in ["TRAILER(x)", "UPSTREAM_HOST_NAME", "CLUSTER_METADATA(a:b)", "DOWNSTREAM_HANDSHAKE_DURATION"]
+    {
         let refused = Template::parse(&format!("%{name}%"));
         assert!(matches!(refused, Err(InvalidTemplate::Unsupported(_))), "{name}: {refused:?}");
     }

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use super::{CloseReason, Downstream, DownstreamState, DownstreamTlsInfo, Fate};
+use super::{CloseReason, Downstream, DownstreamState, Fate};
 use crate::engine::Engine;
 use crate::listener::ChainRuntime;
 use crate::reactor::{Millis, Token};
-use crate::tls::TlsSession;
+use crate::tls::{TlsInfo, TlsSession};
 use crate::transport::{Read, TransportError};
 
 impl Engine {
@@ -62,9 +62,12 @@ impl Engine {
             tls.refusal().into_iter().for_each(|refusal| stats.refused(refusal));
             tls.staple().into_iter().for_each(|outcome| stats.stapled(outcome));
         }
-        let info = DownstreamTlsInfo {
+        let info = TlsInfo {
             version: summary.version,
             cipher: summary.cipher,
+            group: summary.group,
+            session_id: Box::default(),
+            server_name: None,
             peer: tls.client_identity().map(Rc::new),
             local: tls.local_identity(),
         };
@@ -83,6 +86,7 @@ fn handshake_failed(down: &Downstream, error: Option<&TransportError>) {
     if matches!(error, TransportError::Tls(_)) {
         stats.failed(tls.refusal());
     }
+    down.info.tls_failure.replace(Some(error.to_string().into()));
     let remote = &down.info.remote;
     crate::diag::debug("downstream_handshake_failed", &[("remote", remote), ("error", error)]);
 }

@@ -20,7 +20,7 @@ use crate::codec::Sender;
 use crate::listener::{ChainRuntime, HttpChain, Inspection, ListenerRuntime};
 use crate::message::Protocol;
 use crate::reactor::{Millis, Token};
-use crate::tls::PeerIdentity;
+use crate::tls::TlsInfo;
 use crate::transport::Transport;
 
 /// What is known of a connection, for the exchanges on it and their logs.
@@ -36,7 +36,9 @@ pub(crate) struct ConnectionInfo {
     /// The path of our end, if that is a Unix socket; `local` means nothing then.
     pub(crate) pipe: Option<Arc<Path>>,
     pub(crate) accepted: Instant,
-    pub(crate) tls: RefCell<Option<DownstreamTlsInfo>>,
+    pub(crate) tls: RefCell<Option<TlsInfo>>,
+    /// Why the handshake failed.
+    pub(crate) tls_failure: RefCell<Option<Box<str>>>,
     /// From the ClientHello, when a listener filter or the handshake has seen it.
     pub(crate) server_name: RefCell<Option<Rc<str>>>,
     pub(crate) chain_name: RefCell<Arc<str>>,
@@ -49,24 +51,6 @@ pub(crate) struct ConnectionInfo {
 impl ConnectionInfo {
     pub(crate) fn is_tls(&self) -> bool {
         self.tls.borrow().is_some()
-    }
-}
-
-/// What a finished handshake has established.
-#[derive(Clone, Debug)]
-pub(crate) struct DownstreamTlsInfo {
-    pub(crate) version: &'static str,
-    pub(crate) cipher: &'static str,
-    /// `None` when the client showed no certificate.
-    pub(crate) peer: Option<Rc<PeerIdentity>>,
-    /// Our own certificate.
-    pub(crate) local: Option<Rc<PeerIdentity>>,
-}
-
-impl DownstreamTlsInfo {
-    /// First URI name of our own certificate.
-    pub(crate) fn local_uri(&self) -> Option<Arc<str>> {
-        self.local.as_ref()?.uri()
     }
 }
 

@@ -137,6 +137,7 @@ impl Engine {
             stats.rq_active.add(1);
         });
         exchange.outcome.upstream_local = Some(upstream.local);
+        exchange.outcome.upstream_tls.clone_from(&upstream.tls);
         exchange.outcome.upstream_connection = upstream.id;
         exchange.outcome.upstream_protocol = Some(upstream.protocol());
         exchange.times.upstream_begin = Some(self.clock.instant());

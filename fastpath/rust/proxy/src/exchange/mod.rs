@@ -192,6 +192,7 @@ pub(crate) struct Outcome {
     pub(crate) wire_sent: u64,
     pub(crate) host: Option<Rc<Host>>,
     pub(crate) upstream_local: Option<std::net::SocketAddr>,
+    pub(crate) upstream_tls: Option<Rc<crate::tls::TlsInfo>>,
     pub(crate) upstream_connection: u64,
     /// The version that its last upstream speaks.
     pub(crate) upstream_protocol: Option<Protocol>,
@@ -236,6 +237,7 @@ impl Default for Outcome {
             wire_sent: 0,
             host: None,
             upstream_local: None,
+            upstream_tls: None,
             upstream_connection: 0,
             upstream_protocol: None,
             upstream_failure: None,

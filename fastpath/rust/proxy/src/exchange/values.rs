@@ -228,11 +228,12 @@ impl ExchangeValues<'_> {
             Command::UpstreamLocalAddress(part) => address(outcome.upstream_local, *part, out),
             Command::UpstreamCluster => self.cluster(false, out),
             Command::UpstreamClusterRaw => self.cluster(true, out),
-            Command::UpstreamTransportFailureReason => {
-                let reason = outcome.upstream_failure.as_deref().map(|reason| reason.replace(' ', "_"));
-                text(reason.as_deref().map(str::as_bytes), out)
+            Command::UpstreamTransportFailureReason => failure(outcome.upstream_failure.as_deref(), out),
+            Command::DownstreamTransportFailureReason => failure(info.tls_failure.borrow().as_deref(), out),
+            Command::DownstreamTls(field) => downstream_tls(info, field, out),
+            Command::UpstreamTls(field) => {
+                outcome.upstream_tls.as_ref().is_some_and(|tls| tls.write(field, out))
             }
-            Command::DownstreamTls(field) => downstream_tls(info, *field, out),
             Command::DownstreamRemoteAddress(part) => address(Some(self.exchange.client.address), *part, out),
             Command::DownstreamDirectRemoteAddress(part) => address(Some(info.direct), *part, out),
             Command::DownstreamLocalAddress(part) => local_address(info, *part, out),
@@ -253,25 +254,14 @@ fn present(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {
 }
 
 /// A field of the client's TLS connection; none without TLS.
-pub(crate) fn downstream_tls(info: &ConnectionInfo, field: TlsField, out: &mut Vec<u8>) -> bool {
-    let tls = info.tls.borrow();
-    let Some(tls) = &*tls else { return false };
-    let peer = tls.peer.as_deref();
-    match field {
-        TlsField::Version => text(Some(tls.version.as_bytes()), out),
-        TlsField::Cipher => text(Some(tls.cipher.as_bytes()), out),
-        TlsField::PeerUriSan => text(
-            peer.map(|peer| peer.uris.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
-            out,
-        ),
-        TlsField::PeerDnsSan => text(
-            peer.map(|peer| peer.dns.join(",")).filter(|s| !s.is_empty()).as_deref().map(str::as_bytes),
-            out,
-        ),
-        TlsField::PeerSubject => text(peer.map(|peer| peer.subject.as_bytes()), out),
-        TlsField::PeerFingerprint => text(peer.map(|peer| peer.fingerprint.as_bytes()), out),
-        TlsField::LocalUriSan => text(tls.local_uri().as_deref().map(str::as_bytes), out),
-    }
+pub(crate) fn downstream_tls(info: &ConnectionInfo, field: &TlsField, out: &mut Vec<u8>) -> bool {
+    info.tls.borrow().as_ref().is_some_and(|tls| tls.write(field, out))
+}
+
+/// Why something failed, as one word.
+pub(crate) fn failure(reason: Option<&str>, out: &mut Vec<u8>) -> bool {
+    let word = reason.map(|reason| reason.replace(' ', "_"));
+    text(word.as_deref().map(str::as_bytes), out)
 }
 
 pub(crate) fn text(value: Option<&[u8]>, out: &mut Vec<u8>) -> bool {

@@ -194,6 +194,7 @@ impl Engine {
             pipe,
             accepted: self.clock.instant(),
             tls: RefCell::new(None),
+            tls_failure: RefCell::new(None),
             server_name: RefCell::new(None),
             chain_name: RefCell::new(Arc::from("")),
             peer: RefCell::new(None),

@@ -34,6 +34,7 @@ pub(crate) struct TcpSession {
     pub(crate) sent: u64,
     pub(crate) flags: ResponseFlags,
     upstream_local: Option<std::net::SocketAddr>,
+    upstream_tls: Option<Rc<crate::tls::TlsInfo>>,
     failure: Option<String>,
     pub(crate) opened_counted: bool,
     /// Bytes that Istio's metrics have been told of.
@@ -99,6 +100,7 @@ impl TcpSession {
             sent: 0,
             flags: ResponseFlags::NONE,
             upstream_local: None,
+            upstream_tls: None,
             failure: None,
             opened_counted: false,
             reported: Reported::default(),

@@ -144,6 +144,7 @@ impl Engine {
     fn tcp_opened(&mut self, session: &mut TcpSession, info: &ConnectionInfo, upstream: &Upstream) {
         session.opened_counted = true;
         session.upstream_local = Some(upstream.local);
+        session.upstream_tls.clone_from(&upstream.tls);
         session.upstream_id = Some(upstream.id);
         if let Some(cluster) = self.clusters.get_mut(upstream.host.cluster) {
             cluster.observe(&upstream.host, Outcome::Connected, self.clock.instant(), &mut self.rng);

@@ -9,7 +9,7 @@ use meshloom_model::{Address, ResponseFlags};
 use super::TcpSession;
 use crate::downstream::{ConnectionInfo, Downstream, DownstreamState};
 use crate::engine::Engine;
-use crate::exchange::values::{address, downstream_tls, local_address, number, text};
+use crate::exchange::values::{address, downstream_tls, failure, local_address, number, text};
 use crate::listener::LogTarget;
 use crate::reactor::Clock;
 use crate::telemetry::LocalWorkload;
@@ -94,9 +94,9 @@ impl ConnectionValues<'_> {
                 None => false,
             },
             Command::UpstreamLocalAddress(part) => address(session.upstream_local, *part, out),
-            Command::UpstreamTransportFailureReason => {
-                let reason = session.failure.as_deref().map(|reason| reason.replace(' ', "_"));
-                text(reason.as_deref().map(str::as_bytes), out)
+            Command::UpstreamTransportFailureReason => failure(session.failure.as_deref(), out),
+            Command::UpstreamTls(field) => {
+                session.upstream_tls.as_ref().is_some_and(|tls| tls.write(field, out))
             }
             Command::UpstreamCluster | Command::UpstreamClusterRaw => {
                 text(session.cluster_name.as_deref().map(str::as_bytes), out)
@@ -127,7 +127,8 @@ impl Values for ConnectionValues<'_> {
             Command::BytesSent | Command::DownstreamWireBytesSent => {
                 number(Some(self.session.map_or(0, |session| session.sent)), out)
             }
-            Command::DownstreamTls(field) => downstream_tls(info, *field, out),
+            Command::DownstreamTransportFailureReason => failure(info.tls_failure.borrow().as_deref(), out),
+            Command::DownstreamTls(field) => downstream_tls(info, field, out),
             Command::Environment(name) => {
                 text(self.local.environment.get(&**name).map(|value| value.as_bytes()), out)
             }

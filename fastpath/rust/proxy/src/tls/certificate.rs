@@ -36,7 +36,8 @@ pub(super) enum Name<'c> {
 pub(super) struct Certificate<'c> {
     /// As in the certificate: big-endian, perhaps with a leading zero.
     pub(super) serial: &'c [u8],
-    /// The content of the name's SEQUENCE.
+    /// The content of the names' SEQUENCEs.
+    pub(super) issuer: &'c [u8],
     pub(super) subject: &'c [u8],
     /// Seconds since 1970.
     pub(super) not_before: u64,
@@ -52,7 +53,7 @@ impl<'c> Certificate<'c> {
         to_be_signed.take(0xa0); // version
         let serial = to_be_signed.take(INTEGER)?;
         to_be_signed.take(SEQUENCE)?; // signature algorithm
-        to_be_signed.take(SEQUENCE)?; // issuer
+        let issuer = to_be_signed.take(SEQUENCE)?;
         let mut validity = to_be_signed.nested(SEQUENCE)?;
         let (not_before, not_after) = (validity.time()?, validity.time()?);
         let subject = to_be_signed.take(SEQUENCE)?;
@@ -61,7 +62,7 @@ impl<'c> Certificate<'c> {
         to_be_signed.take(0x82); // subjectUniqueID
         let extensions =
             to_be_signed.nested(0xa3).and_then(|mut outer| outer.nested(SEQUENCE)).unwrap_or(Reader(&[]));
-        Some(Self { serial, subject, not_before, not_after, key_algorithm, extensions })
+        Some(Self { serial, issuer, subject, not_before, not_after, key_algorithm, extensions })
     }
 
     fn extension(&self, id: &[u8]) -> Option<Reader<'c>> {

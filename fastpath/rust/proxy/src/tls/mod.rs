@@ -22,9 +22,11 @@ mod notes;
 mod selector;
 mod server;
 mod session;
+mod session_id;
 mod sessions;
 mod staple;
 mod tickets;
+mod told;
 mod verifier;
 
 pub(crate) use client::{AskedName, ClientTls};
@@ -34,3 +36,4 @@ pub(crate) use notes::{Refusal, Staple};
 pub(crate) use server::ServerTls;
 pub(crate) use session::{Summary, TlsError, TlsSession};
 pub(crate) use tickets::ticket_secret;
+pub(crate) use told::TlsInfo;

@@ -166,10 +166,12 @@ impl ServerTls {
 
     /// Who the client is, if its certificate passes. A handshake that took any certificate proves nothing.
     pub(crate) fn identify(&self, chain: &[CertificateDer<'static>]) -> Option<PeerIdentity> {
-        match &self.parts.verifier {
-            Some(verifier) if verifier.vouches_for(chain) => PeerIdentity::read(chain),
-            _ => None,
-        }
+        let verifier = self.parts.verifier.as_ref().filter(|verifier| verifier.vouches_for(chain))?;
+        let identity = PeerIdentity::read(chain)?;
+        Some(match verifier.trusted() {
+            Some(trusted) => identity.vouched_for_by(trusted),
+            None => identity,
+        })
     }
 }
 

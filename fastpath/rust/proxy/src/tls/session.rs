@@ -12,6 +12,7 @@ use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 
 use super::algorithms::{group_name, scheme_name, suite_name};
 use super::notes::{Notes, Refusal, Staple};
+use super::session_id::session_id;
 use super::{PeerIdentity, ServerTls};
 
 /// Longest beginning of a connection in which a ClientHello is waited for; BoringSSL takes no longer hello either.
@@ -58,8 +59,10 @@ pub(crate) struct TlsSession {
     /// Of a server: what it was made from. Secrets may change while a handshake is under way.
     server: Option<Rc<ServerTls>>,
     notes: Notes,
-    /// The name that a client has asked for.
+    /// The name that the client has asked for.
     server_name: Option<Box<str>>,
+    /// Of a TLS 1.2 session, as the client.
+    session_id: Box<[u8]>,
     /// Ciphertext of a record, or of a handshake message, whose end has not arrived.
     held: Vec<u8>,
     /// `held` was read by a listener filter and has not been looked at yet.
@@ -84,8 +87,12 @@ impl TlsSession {
         demanded: Option<ServerName<'static>>,
     ) -> Result<Self, rustls::Error> {
         let mut notes = Notes { endpoint, demanded, ..Notes::default() };
+        let server_name = match &name {
+            ServerName::DnsName(name) => Some(name.as_ref().to_ascii_lowercase().into()),
+            _ => None,
+        };
         let connection = notes.during(|| UnbufferedClientConnection::new(config, name))?;
-        Ok(Self { notes, ..Self::new(Side::Client(connection)) })
+        Ok(Self { notes, server_name, ..Self::new(Side::Client(connection)) })
     }
 
     fn new(side: Side) -> Self {
@@ -94,6 +101,7 @@ impl TlsSession {
             server: None,
             notes: Notes::default(),
             server_name: None,
+            session_id: Box::default(),
             held: Vec::new(),
             preloaded: false,
             peer_closed: false,
@@ -186,7 +194,15 @@ impl TlsSession {
         self.state().and_then(CommonState::alpn_protocol)
     }
 
-    /// The name that a client has asked for, in lower case.
+    /// The identifier of a TLS 1.2 session; empty where there is none.
+    pub(crate) fn session_id(&self) -> &[u8] {
+        match self.state().and_then(CommonState::protocol_version) {
+            Some(rustls::ProtocolVersion::TLSv1_2) => &self.session_id,
+            _ => &[],
+        }
+    }
+
+    /// The name that the client has asked for, in lower case.
     pub(crate) fn server_name(&self) -> Option<&str> {
         self.server_name.as_deref()
     }
@@ -227,6 +243,9 @@ impl TlsSession {
     ) -> Result<usize, TlsError> {
         if matches!(self.side, Side::Waiting) && !self.look_at_hello(cipher, out)? {
             return Ok(0);
+        }
+        if matches!(&self.side, Side::Client(connection) if connection.is_handshaking()) {
+            self.session_id = session_id(cipher).unwrap_or_else(|| std::mem::take(&mut self.session_id));
         }
         let (mut start, mut written) = (0, 0);
         loop {

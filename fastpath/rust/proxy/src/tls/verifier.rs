@@ -110,6 +110,11 @@ impl PeerVerifier {
         self.rules.is_some() && self.verify_client(first, rest, UnixTime::now()).is_ok()
     }
 
+    /// The authorities that may have signed certificates.
+    pub(super) fn trusted(&self) -> Option<&Arc<[CertificateDer<'static>]>> {
+        self.rules.as_ref().map(|rules| &rules.trusted_ca)
+    }
+
     /// Is a client to be asked for a certificate?
     pub(super) fn asks_for_certificates(&self) -> bool {
         self.rules.is_some() || matches!(self.role, Role::Server { required: true })

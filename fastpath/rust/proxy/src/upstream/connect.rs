@@ -151,12 +151,7 @@ impl Engine {
             let refusal = upstream.io.tls().and_then(TlsSession::refusal);
             refusal.into_iter().for_each(|refusal| stats.refused(refusal));
         }
-        let checked = upstream.host.tls.borrow().as_ref().is_some_and(|tls| tls.is_checked());
-        if checked && upstream.host.principal.borrow().is_none() {
-            let chain = upstream.io.tls().map(TlsSession::peer_certificates).unwrap_or_default();
-            let principal = crate::tls::PeerIdentity::read(chain).and_then(|peer| peer.spiffe());
-            upstream.host.principal.replace(principal);
-        }
+        upstream.note_tls();
         self.upstream_ready(token, upstream)
     }
 

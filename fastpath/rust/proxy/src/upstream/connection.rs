@@ -9,6 +9,7 @@ use meshloom_wire::http1::{BodyDecoder, Headers, Limits, ResponseParser};
 use super::{Host, Http2, Lane, Speaks};
 use crate::codec::{Outbox, Sender};
 use crate::reactor::{Millis, Token};
+use crate::tls::TlsInfo;
 use crate::transport::Transport;
 
 /// A connection and what it is doing.
@@ -22,6 +23,8 @@ pub(crate) struct Upstream {
     /// Number of the connection, for logs.
     pub(crate) id: u64,
     pub(crate) local: SocketAddr,
+    /// What its TLS handshake has come to, for logs.
+    pub(crate) tls: Option<Rc<TlsInfo>>,
     /// Requests it has carried.
     pub(crate) served: u64,
     /// The connection is being made.
@@ -60,6 +63,7 @@ impl Upstream {
             opened: Millis::NEVER,
             id: 0,
             local: SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            tls: None,
             served: 0,
             connecting: true,
             counted_connection: false,
@@ -168,5 +172,27 @@ impl Upstream {
             (_, Speaks::Http2) => &[b"h2"],
             (_, Speaks::Either) => &[b"h2", b"http/1.1"],
         }
+    }
+}
+
+impl Upstream {
+    /// Takes note of what the TLS handshake has come to.
+    pub(super) fn note_tls(&mut self) {
+        let Some(session) = self.io.tls() else { return };
+        let peer = self.host.know(session.peer_certificates());
+        let context = self.host.tls.borrow();
+        if context.as_ref().is_some_and(|tls| tls.is_checked()) && self.host.principal.borrow().is_none() {
+            self.host.principal.replace(peer.as_ref().and_then(|peer| peer.spiffe()));
+        }
+        let summary = session.summary();
+        self.tls = Some(Rc::new(TlsInfo {
+            version: summary.version,
+            cipher: summary.cipher,
+            group: summary.group,
+            session_id: session.session_id().into(),
+            server_name: session.server_name().map(Box::from),
+            peer,
+            local: context.as_ref().and_then(|tls| tls.local.clone()),
+        }));
     }
 }

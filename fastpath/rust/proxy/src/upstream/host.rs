@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use meshloom_balance::Verdict;
 use meshloom_model::{Address, Endpoint};
+use rustls::pki_types::CertificateDer;
 
 use super::ClusterId;
 use super::pools::Pools;
 use crate::health::Known;
 use crate::reactor::Token;
-use crate::tls::ClientTls;
+use crate::tls::{ClientTls, PeerIdentity};
 
 /// An endpoint. Exchanges and connections hold on to it, so it outlives its removal from the cluster until the last of
 /// them ends.
@@ -24,6 +25,8 @@ pub(crate) struct Host {
     pub(crate) tls: RefCell<Option<Rc<ClientTls>>>,
     /// SPIFFE ID that it showed in its last handshake.
     pub(crate) principal: RefCell<Option<Arc<str>>>,
+    /// The certificate that it showed last: its connections share what is known of it.
+    shown: RefCell<Option<Rc<PeerIdentity>>>,
     /// Place in the balancer's list, which changes with the list.
     pub(crate) index: Cell<u32>,
     /// Requests under way.
@@ -75,6 +78,7 @@ impl Host {
             endpoint: RefCell::new(endpoint),
             tls: RefCell::new(None),
             principal: RefCell::new(None),
+            shown: RefCell::new(None),
             index: Cell::new(0),
             active: Cell::new(0),
             connections: Cell::new(0),
@@ -94,6 +98,15 @@ impl Host {
     /// What the configuration says of it: health, weight and labels may change while its connections live on.
     pub(crate) fn endpoint(&self) -> Arc<Endpoint> {
         Arc::clone(&self.endpoint.borrow())
+    }
+
+    /// What the certificates tell that it has shown.
+    pub(super) fn know(&self, chain: &[CertificateDer<'static>]) -> Option<Rc<PeerIdentity>> {
+        let mut shown = self.shown.borrow_mut();
+        if !shown.as_ref().is_some_and(|known| known.is(chain)) {
+            *shown = PeerIdentity::read(chain).map(Rc::new);
+        }
+        shown.clone()
     }
 
     /// What health checks say of it, if anything.

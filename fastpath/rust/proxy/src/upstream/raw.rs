@@ -45,6 +45,7 @@ impl Engine {
         upstream.http.keep_alive = false;
         upstream.http.phase = UpstreamPhase::Body(BodyDecoder::new(BodyLength::UntilClose));
         exchange.outcome.upstream_local = Some(upstream.local);
+        exchange.outcome.upstream_tls.clone_from(&upstream.tls);
         exchange.outcome.upstream_connection = upstream.id;
         exchange.response.make(200, BodyLength::UntilClose);
         self.relay_head(&mut exchange, &mut down);
