@@ -14,20 +14,16 @@ from typing import Any
 
 import pytest
 
-from tests.integration.proxy.conftest import MakeOrigin, Start
+from tests.integration.proxy.conftest import Start
 from tests.support.bootstrap import (
     PROXY_PROTOCOL,
     TYPE,
     Json,
     cluster,
     file_log,
-    http_listener,
     listener_filter,
-    route,
     tcp_listener,
-    virtual_host,
 )
-from tests.support.client import Client, request
 from tests.support.first_bytes import Greeter, greeters, greeting_of, proxy_v2
 from tests.support.server import reset_when_closed
 from tests.support.wait import eventually
@@ -162,40 +158,6 @@ def test_upstreams_are_told_whose_connection_it_is(start: Start, greeter: Greete
         assert eventually(
             lambda: greeter.received[-1] == proxy_v2(*ends, (0xE1, b"own"), (5, b"five")) + b"bytes"
         )
-
-
-def test_http_upstreams_are_told_too_and_clients_do_not_mix(start: Start, origin: MakeOrigin) -> None:
-    # The origin skips one PROXY header per connection.
-    heads: list[bytes] = []
-    server = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return  # closed by the test
-            with connection:
-                received = b""
-                while b"\r\n\r\n" not in received:
-                    received += connection.recv(65536)
-                heads.append(received.split(b"\r\n", 1)[0])
-                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-                connection.recv(1)
-
-    threading.Thread(target=serve, daemon=True).start()
-    listener = http_listener("l", [virtual_host(route({"prefix": "/"}, "c"))])
-    proxy = start([listener], [cluster("c", server.getsockname()[1], **proxied("V1"))])
-    port = proxy.port("l")
-    names = []
-    with Client(port) as first, Client(port) as second:
-        for client in (first, second, first):
-            client.send(request())
-            assert client.response().body == b"ok"
-            names.append(b"PROXY TCP4 127.0.0.1 127.0.0.1 %d %d" % (client.socket.getsockname()[1], port))
-    assert heads == names
-    server.shutdown(socket.SHUT_RDWR)
-    server.close()
 
 
 def test_connections_beyond_the_limit_are_closed(start: Start, greeter: Greeter) -> None:

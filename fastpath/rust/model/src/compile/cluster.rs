@@ -25,7 +25,7 @@ use super::path::{At, Invalid};
 use super::proxy_header::proxy_header;
 use super::{tls, types};
 use crate::cluster::{
-    Cluster, DestinationService, HealthEffects, HttpProtocol, TcpKeepalive, TransportMatch, UpstreamTransport,
+    Cluster, DestinationService, HealthEffects, TcpKeepalive, TransportMatch, UpstreamTransport,
 };
 use crate::ids::ClusterName;
 use crate::proxy_header::ProxyHeader;
@@ -177,14 +177,7 @@ fn travel(
 impl Travel {
     /// Which HTTP is spoken over it.
     fn spoken(&self, options: Options, at: &At<'_>) -> Result<Spoken, Invalid> {
-        let (http, names) = http_upstream(options, matches!(self.transport, UpstreamTransport::Tls(_)), at)?;
-        let told =
-            self.proxy_header.is_some() || self.matches.iter().any(|other| other.proxy_header.is_some());
-        if told && http.protocol != HttpProtocol::Http1 {
-            // The header tells of one client, and streams of many would share the connection.
-            return Err(at.field("transport_socket").refuse("behind a PROXY header only HTTP/1.1 is spoken"));
-        }
-        Ok((http, names))
+        http_upstream(options, matches!(self.transport, UpstreamTransport::Tls(_)), at)
     }
 }
 

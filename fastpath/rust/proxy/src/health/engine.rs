@@ -150,11 +150,16 @@ impl Engine {
 
     /// Takes the connection from the socket to TLS. Gives how the check ends, if it does.
     fn open_link(&mut self, check: &mut Check, ready: Ready) -> Option<End> {
+        let to = check.address();
         let link = check.link.as_mut()?;
         if !link.connecting || !(ready.writable || ready.error) {
             return None;
         }
         if take_error(link.io.fd()).is_err() {
+            return Some(End::Answer(Answer::Broken));
+        }
+        let header = self.own_proxy_header(&check.host, link.io.fd(), &to);
+        if header.is_some_and(|header| link.io.send(&[&header]).is_err()) {
             return Some(End::Answer(Answer::Broken));
         }
         link.connecting = false;

@@ -10,7 +10,7 @@ use crate::downstream::{CloseReason, Downstream, DownstreamState, Fate};
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
-use crate::upstream::{Lane, UpstreamState, Want, redirected};
+use crate::upstream::{Lane, Own, UpstreamState, Want, redirected};
 
 /// How often an endpoint is drawn anew that was tried already.
 const HOST_DRAWS: u32 = 5;
@@ -74,9 +74,8 @@ impl Engine {
         session.host = Some(Rc::clone(&host));
         let preamble = self.proxy_header(&host, &down.info);
         let opened = preamble.and_then(|preamble| {
-            let connection = self.open_connection(&host, UpstreamState::Tunnel(token), &Lane::HTTP1)?;
-            self.set_preamble(connection, preamble);
-            Ok(connection)
+            let lane = Lane { own: Own { name: None, preamble }, ..Lane::HTTP1 };
+            self.open_connection(&host, UpstreamState::Tunnel(token), &lane)
         });
         match opened {
             Ok(connection) => {

@@ -87,8 +87,8 @@ impl Engine {
         if let Some(cluster) = self.clusters.get(upstream.host.cluster) {
             cluster.stats.cx_connect_ms.record(self.now().since(upstream.opened));
         }
-        let preamble = std::mem::take(&mut upstream.preamble);
-        if !preamble.is_empty() && upstream.io.send(&[&preamble]).is_err() {
+        let preamble = upstream.lane.own.preamble.clone();
+        if preamble.is_some_and(|preamble| upstream.io.send(&[&preamble]).is_err()) {
             return UpstreamFate::Fail(Failure::ConnectFailed {
                 reason: "the upstream closed at once".into(),
             });
@@ -114,7 +114,7 @@ impl Engine {
     /// The name that TLS takes from the request that the connection is made for.
     fn asked_name<'a>(&'a self, upstream: &'a Upstream) -> Option<AskedName<'a>> {
         let names = self.clusters.get(upstream.host.cluster)?.spec.server_names.as_ref()?;
-        let name = upstream.lane.name.as_deref()?;
+        let name = upstream.lane.own.name.as_deref()?;
         Some(AskedName { name, sent: names.sent, checked: names.checked })
     }
 
@@ -189,10 +189,6 @@ impl Engine {
         }
         if let Some(cluster) = self.clusters.get(host.cluster) {
             cluster.stats.cx_http1_total.inc();
-        }
-        if let Some(exchange) = upstream.reserved.take() {
-            let taken = self.serve_reserved(token, upstream, exchange);
-            return if taken { UpstreamFate::Keep } else { UpstreamFate::Close };
         }
         self.serve_waiting(token, upstream);
         if speaks == Speaks::Either {

@@ -44,12 +44,6 @@ pub(crate) struct Upstream {
     pub(crate) paused: bool,
     /// A send failed: the connection is of no use.
     pub(crate) broken: bool,
-    /// Goes out before everything else, TLS included.
-    pub(crate) preamble: Box<[u8]>,
-    /// It was made for one client and never goes to the pool.
-    pub(crate) exclusive: bool,
-    /// The exchange that it was made for.
-    pub(crate) reserved: Option<Token>,
 }
 
 impl Upstream {
@@ -74,9 +68,6 @@ impl Upstream {
             limits: Limits::default(),
             paused: false,
             broken: false,
-            preamble: Box::default(),
-            exclusive: false,
-            reserved: None,
         }
     }
 }

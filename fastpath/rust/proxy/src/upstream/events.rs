@@ -112,7 +112,6 @@ impl Engine {
         if spent
             || old
             || upstream.broken
-            || upstream.exclusive
             || upstream.host.removed.get()
             || !upstream.http.keep_alive
             || !upstream.http.held.is_empty()
@@ -174,21 +173,15 @@ impl Engine {
             UpstreamFate::Close => self.drop_upstream(token, &upstream),
             UpstreamFate::Fail(failure) => {
                 let (state, host, lane) = (upstream.state, Rc::clone(&upstream.host), upstream.lane.clone());
-                let reserved = upstream.reserved;
                 self.drop_upstream(token, &upstream);
                 drop(upstream);
                 match state {
                     UpstreamState::Busy(exchange) => self.exchange_lost(exchange, &failure),
                     UpstreamState::Tunnel(downstream) => self.tcp_connect_failed(downstream, &failure),
-                    UpstreamState::Connecting | UpstreamState::Handshaking => match reserved {
-                        Some(exchange) => {
-                            self.tell_waiting(exchange, &host, &failure);
-                        }
-                        None => {
-                            self.waiting_lost(&host, &lane, &failure);
-                            self.open_for_waiting(&host, &lane);
-                        }
-                    },
+                    UpstreamState::Connecting | UpstreamState::Handshaking => {
+                        self.waiting_lost(&host, &lane, &failure);
+                        self.open_for_waiting(&host, &lane);
+                    }
                     UpstreamState::Idle | UpstreamState::Shared => {}
                 }
             }

@@ -30,7 +30,7 @@ pub(crate) use events::UpstreamFate;
 pub(crate) use host::{Host, bump};
 pub(crate) use http2::Http2;
 pub(crate) use pool::Unreachable;
-pub(crate) use pools::{Lane, Speaks};
+pub(crate) use pools::{Lane, Own, Speaks};
 pub(crate) use quota::SharedLimits;
 pub(crate) use stream::UpstreamStream;
 pub(crate) use update::UpdateContext;

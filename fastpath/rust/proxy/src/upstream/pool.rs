@@ -6,7 +6,7 @@ use meshloom_balance::Resource;
 use meshloom_model::cluster::HttpProtocol;
 use meshloom_model::route::ResourcePriority;
 
-use super::{Host, Http2, Lane, Speaks, Upstream, UpstreamState};
+use super::{Host, Http2, Lane, Own, Speaks, Upstream, UpstreamState};
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Link, Tunnel};
 use crate::message::Protocol;
@@ -32,10 +32,8 @@ impl Engine {
             return self.open_raw(token, exchange, Rc::clone(host));
         }
         let preamble = self.proxy_header(host, &exchange.info)?;
-        if !preamble.is_empty() {
-            return self.wait_for_own_connection(token, exchange, host, preamble);
-        }
-        let lane = Lane { speaks: self.speaks(host, exchange), name: exchange.name_for(host) };
+        let own = Own { name: exchange.name_for(host), preamble };
+        let lane = Lane { speaks: self.speaks(host, exchange), own };
         if lane.speaks.may_share() && self.join_shared(token, exchange, host, &lane) {
             return Ok(());
         }
@@ -107,7 +105,7 @@ impl Engine {
         host.enqueue(lane, token);
         exchange.link = Link::Waiting(Rc::clone(host));
         if wants && may_connect {
-            if !has_room && lane.name.is_some() {
+            if !has_room && !lane.own.is_common() {
                 self.close_idle(host);
             }
             if let Err(failure) = self.open_connection(host, UpstreamState::Connecting, lane) {

@@ -19,12 +19,26 @@ pub(crate) enum Speaks {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lane {
     pub(crate) speaks: Speaks,
+    pub(crate) own: Own,
+}
+
+/// What sets a lane apart from the common one of its version.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Own {
     /// The name that TLS has taken from the request.
     pub(crate) name: Option<Rc<str>>,
+    /// The PROXY header before everything else, TLS included: such a connection serves one client's.
+    pub(crate) preamble: Option<Rc<[u8]>>,
+}
+
+impl Own {
+    pub(crate) fn is_common(&self) -> bool {
+        self.name.is_none() && self.preamble.is_none()
+    }
 }
 
 impl Lane {
-    pub(crate) const HTTP1: Self = Self { speaks: Speaks::Http1, name: None };
+    pub(crate) const HTTP1: Self = Self { speaks: Speaks::Http1, own: Own { name: None, preamble: None } };
 }
 
 #[derive(Debug, Default)]
@@ -54,27 +68,29 @@ type Versions = [Pool; 3];
 #[derive(Debug, Default)]
 pub(crate) struct Pools {
     common: Versions,
-    /// Those for a name. They go with their last connection: clients think up the names.
-    named: HashMap<Rc<str>, Versions>,
+    /// Those of lanes of their own. They go with their last connection: clients think up the names.
+    own: HashMap<Own, Versions>,
 }
 
 impl Pools {
     fn of<R>(&mut self, lane: &Lane, work: impl FnOnce(&mut Pool) -> R) -> R {
-        let Some(name) = &lane.name else { return work(choose(&mut self.common, lane.speaks)) };
-        let versions = self.named.entry(Rc::clone(name)).or_default();
+        if lane.own.is_common() {
+            return work(choose(&mut self.common, lane.speaks));
+        }
+        let versions = self.own.entry(lane.own.clone()).or_default();
         let result = work(choose(versions, lane.speaks));
         if versions.iter().all(Pool::is_empty) {
-            self.named.remove(name);
+            self.own.remove(&lane.own);
         }
         result
     }
 
     fn all(&self) -> impl Iterator<Item = &Pool> {
-        self.common.iter().chain(self.named.values().flatten())
+        self.common.iter().chain(self.own.values().flatten())
     }
 
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Pool> {
-        self.common.iter_mut().chain(self.named.values_mut().flatten())
+        self.common.iter_mut().chain(self.own.values_mut().flatten())
     }
 }
 

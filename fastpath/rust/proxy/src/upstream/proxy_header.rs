@@ -1,94 +1,53 @@
-//! Telling an upstream by the PROXY protocol whose connection it serves. A connection that begins so belongs to one
-//! client: it is opened for one exchange, or one TCP session, and ends with it.
+//! Telling an upstream by the PROXY protocol whose connection it serves. A connection that begins so carries requests of
+//! one client's connection, or one TCP session.
 
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-use meshloom_balance::Resource;
+use meshloom_model::Address;
 use meshloom_model::proxy_header::ProxyHeader;
 use meshloom_wire::proxy_protocol::{Addresses, write_v1, write_v2};
 
-use super::{Host, Lane, Speaks, Upstream, UpstreamState};
+use super::Host;
 use crate::downstream::ConnectionInfo;
 use crate::engine::Engine;
-use crate::exchange::{Exchange, Link};
-use crate::reactor::Token;
 use crate::reply::Failure;
+use crate::transport::local_address;
 
 impl Engine {
-    /// What a connection to this host begins with, for that client; empty where nothing is configured.
-    pub(crate) fn proxy_header(&self, host: &Host, info: &ConnectionInfo) -> Result<Vec<u8>, Failure> {
+    /// What a connection to this host begins with, for that client; nothing where none is configured.
+    pub(crate) fn proxy_header(
+        &self,
+        host: &Host,
+        info: &ConnectionInfo,
+    ) -> Result<Option<Rc<[u8]>>, Failure> {
         let cluster = self.clusters.get(host.cluster);
-        match cluster.and_then(|cluster| cluster.spec.proxy_header_to(&host.endpoint())) {
-            Some(header) => encode(header, info).map_err(|reason| Failure::ConnectFailed {
-                reason: format!("PROXY header: {reason}").into(),
-            }),
-            None => Ok(Vec::new()),
-        }
+        let header = cluster.and_then(|cluster| cluster.spec.proxy_header_to(&host.endpoint()));
+        let encoded = header.map(|header| encode(header, info)).transpose();
+        encoded
+            .map(|bytes| bytes.map(Rc::from))
+            .map_err(|reason| Failure::ConnectFailed { reason: format!("PROXY header: {reason}").into() })
     }
 
-    /// The connection, once it is made, begins with this.
-    pub(crate) fn set_preamble(&mut self, connection: Token, preamble: Vec<u8>) {
-        if let Some(upstream) = self.ups.get_mut(connection).filter(|_| !preamble.is_empty()) {
-            upstream.preamble = preamble.into();
-            upstream.exclusive = true;
-        }
+    /// What a connection to this host begins with that serves no client.
+    pub(crate) fn own_proxy_header(&self, host: &Host, fd: BorrowedFd<'_>, to: &Address) -> Option<Vec<u8>> {
+        let header = self.clusters.get(host.cluster)?.spec.proxy_header_to(&host.endpoint())?.clone();
+        encode_own(&header, local_address(fd), to)
     }
+}
 
-    /// Opens a connection that only this exchange will use. It waits for it without standing in the host's queue.
-    pub(super) fn wait_for_own_connection(
-        &mut self,
-        token: Token,
-        exchange: &mut Exchange,
-        host: &Rc<Host>,
-        preamble: Vec<u8>,
-    ) -> Result<(), Failure> {
-        let priority = exchange.priority();
-        let Some(cluster) = self.clusters.get_mut(host.cluster) else {
-            return Err(Failure::Internal("no cluster"));
-        };
-        let stats = cluster.stats;
-        let breakers = cluster.breakers(priority);
-        if !breakers.has_room(Resource::Connections) && host.connections.get() > 0 {
-            stats.cx_overflow.inc();
-            return Err(Failure::Overflow);
+/// The same for a connection that the proxy makes for itself: version 2 says LOCAL.
+fn encode_own(header: &ProxyHeader, from: SocketAddr, to: &Address) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    match (header.binary, to) {
+        (true, _) => write_v2(None, std::iter::empty(), &mut out).ok()?,
+        (false, Address::Ip(to)) => {
+            write_v1(Some(&Addresses { source: from, destination: *to }), &mut out).ok()?;
         }
-        exchange.tries.holds_pending = breakers.acquire(Resource::Pending).is_ok();
-        stats.rq_pending_total.inc();
-        stats.rq_pending_active.add(1);
-        exchange.link = Link::Waiting(Rc::clone(host));
-        let lane = Lane { speaks: Speaks::Http1, name: exchange.name_for(host) };
-        match self.open_connection(host, UpstreamState::Connecting, &lane) {
-            Ok(connection) => {
-                self.set_preamble(connection, preamble);
-                if let Some(upstream) = self.ups.get_mut(connection) {
-                    upstream.reserved = Some(token);
-                }
-                Ok(())
-            }
-            Err(failure) => {
-                self.leave_queue(token, exchange);
-                Err(failure)
-            }
-        }
+        (false, Address::Unix(_)) => write_v1(None, &mut out).ok()?,
     }
-
-    /// The exchange that the connection was made for gets it, if it still waits.
-    pub(super) fn serve_reserved(
-        &mut self,
-        connection: Token,
-        upstream: &mut Upstream,
-        token: Token,
-    ) -> bool {
-        let Some(mut exchange) = self.exchanges.take(token) else { return false };
-        let taken =
-            exchange.waits_for(&upstream.host) && self.attach(token, &mut exchange, connection, upstream);
-        self.settle_exchange(token, exchange);
-        if taken && self.up_target == Some(connection) {
-            self.up_target = None;
-            upstream.flush(&mut self.up_out);
-        }
-        taken
-    }
+    Some(out)
 }
 
 fn encode(header: &ProxyHeader, info: &ConnectionInfo) -> Result<Vec<u8>, String> {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use meshloom_wire::http1::{BodyDecoder, BodyLength};
 
-use super::{Host, Lane, Speaks, Upstream, UpstreamFate, UpstreamPhase, UpstreamState, UpstreamStream};
+use super::{Host, Lane, Own, Speaks, Upstream, UpstreamFate, UpstreamPhase, UpstreamState, UpstreamStream};
 use crate::codec::Sender;
 use crate::engine::Engine;
 use crate::exchange::{Exchange, Link};
@@ -20,9 +20,9 @@ impl Engine {
         host: Rc<Host>,
     ) -> Result<(), Failure> {
         let preamble = self.proxy_header(&host, &exchange.info)?;
-        let lane = Lane { speaks: Speaks::Http1, name: exchange.name_for(&host) };
+        let own = Own { name: exchange.name_for(&host), preamble };
+        let lane = Lane { speaks: Speaks::Http1, own };
         let connection = self.open_connection(&host, UpstreamState::Busy(token), &lane)?;
-        self.set_preamble(connection, preamble);
         exchange.link = Link::Active(UpstreamStream::whole(connection), host);
         exchange.tries.counted_active = true;
         self.count_cluster(exchange, |stats| {
