@@ -84,6 +84,8 @@ def _connection_specific() -> Iterator[Malformed]:
     chunks = b"0\r\n\r\n" + SMUGGLED
     yield _with("transfer-encoding", (b"transfer-encoding", b"chunked"), body=chunks)
     yield _with("transfer-encoding identity", (b"transfer-encoding", b"identity"), body=chunks)
+    yield _with("transfer_encoding", (b"transfer_encoding", b"chunked"), body=chunks)
+    yield _with("content_length", (b"content_length", b"0"), body=chunks)
     yield _with("connection close", (b"connection", b"close"))
     yield _with("connection nominating", (b"connection", b"x-case"), (b"x-case", b"v"))
     yield _with("keep-alive", (b"keep-alive", b"timeout=5"))

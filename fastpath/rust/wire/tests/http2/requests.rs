@@ -98,6 +98,8 @@ fn malformed_requests_reset_their_stream_and_no_other() {
         (with(&[("proxy-connection", "x")]), ConnectionSpecificField),
         (with(&[("transfer-encoding", "chunked")]), ConnectionSpecificField),
         (with(&[("upgrade", "h2c")]), ConnectionSpecificField),
+        (with(&[("transfer_encoding", "chunked")]), ConnectionSpecificField),
+        (with(&[("content_length", "5")]), ConnectionSpecificField),
         (with(&[("te", "gzip")]), InvalidTe),
         (with(&[("te", "trailers, gzip")]), InvalidTe),
         (with(&[(":path", "/")]), InvalidPseudoField),

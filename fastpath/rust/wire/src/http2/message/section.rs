@@ -2,6 +2,7 @@
 
 use super::pseudo::Pseudo;
 use super::{request, response, trailers};
+use crate::http1::fields::is_framing_in_disguise;
 use crate::http1::{KnownHeader, Span, chars, scan};
 use crate::http2::{FieldSink, Head, StreamFault};
 
@@ -119,11 +120,12 @@ impl FieldSink for Section<'_> {
     }
 }
 
-/// What the name is. Names are tokens in lower case (RFC 9113 8.2.1).
+/// What the name is. Names are tokens in lower case (RFC 9113 8.2.1), and none that frames a message for those behind CGI.
 #[inline]
 pub(super) fn name_id(name: &[u8]) -> Result<Option<KnownHeader>, StreamFault> {
     match KnownHeader::from_name(name) {
         Some(id) if id.name().as_bytes() == name => Ok(Some(id)),
+        None if is_framing_in_disguise(name) => Err(StreamFault::ConnectionSpecificField),
         None if !name.is_empty() && name.iter().all(|byte| chars::is_lower_token(*byte)) => Ok(None),
         _ => Err(StreamFault::InvalidFieldName),
     }
