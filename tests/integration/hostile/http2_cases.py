@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 Field = tuple[bytes, bytes]
@@ -225,3 +225,62 @@ MALFORMED: dict[str, list[Malformed]] = {
     "trailers": [*_trailers()],
     "connects": [*_connects()],
 }
+
+
+# What may stand at each place, of all bytes.
+_TOKEN = b"!#$%&'*+-.^_`|~0123456789"
+_LOWER = bytes(range(ord("a"), ord("z") + 1))
+_UPPER = _LOWER.upper()
+_CONTENT = bytes([*range(0x21, 0x7F), *range(0x80, 0x100)])
+_TARGET = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
+GET: tuple[Field, ...] = ((b":method", b"GET"), *PSEUDO[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A place of a request, and the bytes that may be there."""
+
+    name: str
+    allowed: bytes
+    # Of the request with this byte at that place.
+    make: Callable[[bytes], Malformed]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _field(make: Callable[[bytes], Field]) -> Callable[[bytes], Malformed]:
+    return lambda byte: Malformed("", (*GET, make(byte)))
+
+
+def _pseudo_field(pseudo: bytes, make: Callable[[bytes], bytes]) -> Callable[[bytes], Malformed]:
+    others = tuple(field for field in GET if field[0] != pseudo)
+    return lambda byte: Malformed("", ((pseudo, make(byte)), *others))
+
+
+def _trailer(make: Callable[[bytes], Field]) -> Callable[[bytes], Malformed]:
+    return lambda byte: Malformed("", PSEUDO, b"abc", (make(byte),))
+
+
+PLACES = [
+    Place("within a name", _TOKEN + _LOWER, _field(lambda byte: (b"x" + byte + b"y", b"v"))),
+    Place("a whole name", _TOKEN + _LOWER, _field(lambda byte: (byte, b"v"))),
+    Place("within a value", _CONTENT + b" \t", _field(lambda byte: (b"x-case", b"a" + byte + b"b"))),
+    Place("first in a value", _CONTENT, _field(lambda byte: (b"x-case", byte + b"b"))),
+    Place("last in a value", _CONTENT, _field(lambda byte: (b"x-case", b"a" + byte))),
+    Place("a cookie", _CONTENT + b" \t", _field(lambda byte: (b"cookie", b"a=" + byte + b"b"))),
+    Place("a length", b"", _field(lambda byte: (b"content-length", byte + b"3"))),
+    Place("te", b"", _field(lambda byte: (b"te", b"trailers" + byte))),
+    Place("a method", _TOKEN + _LOWER + _UPPER, _pseudo_field(b":method", lambda byte: b"GE" + byte)),
+    Place("a path", _TARGET, _pseudo_field(b":path", lambda byte: b"/a" + byte + b"b")),
+    Place("the end of a path", _TARGET, _pseudo_field(b":path", lambda byte: b"/a" + byte)),
+    Place("a query", _TARGET, _pseudo_field(b":path", lambda byte: b"/?" + byte)),
+    Place("a scheme", b"sS", _pseudo_field(b":scheme", lambda byte: b"http" + byte)),
+    Place(
+        "an authority",
+        b"-._~0123456789" + _LOWER + _UPPER,
+        _pseudo_field(b":authority", lambda byte: b"a" + byte + b"b"),
+    ),
+    Place("the name of a trailer", _TOKEN + _LOWER, _trailer(lambda byte: (b"x" + byte + b"y", b"v"))),
+    Place("the value of a trailer", _CONTENT + b" \t", _trailer(lambda byte: (b"xy", b"a" + byte + b"b"))),
+]

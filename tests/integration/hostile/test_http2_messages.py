@@ -8,7 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.integration.hostile.http2_cases import MALFORMED, PSEUDO, SMUGGLED, Malformed
+from tests.integration.hostile.http2_cases import (
+    MALFORMED,
+    PLACES,
+    PSEUDO,
+    SMUGGLED,
+    Malformed,
+    Place,
+)
 from tests.integration.hostile.upstream import Upstream
 from tests.integration.http2.stage import http2_cluster
 from tests.support import http2_frames as frames
@@ -104,6 +111,23 @@ def test_a_malformed_request_in_pieces_is_refused_too(edge: Edge, case: Malforme
         answer = client.answer(1, within=5)
         assert answer.reset is not None or client.closed or 400 <= answer.status < 500, answer
     assert_whole(edge)
+
+
+@pytest.mark.parametrize("place", PLACES, ids=str)
+def test_every_byte_is_taken_where_it_may_stand_and_nowhere_else(edge: Edge, place: Place) -> None:
+    taken = bytes(byte for byte in range(256) if is_taken(edge.port, place.make(bytes([byte]))))
+    assert taken == bytes(sorted(place.allowed))
+    assert edge.upstream.violations == []
+    # Of a request whose trailers are refused the rest may have gone out before.
+    assert len(_targets(edge)) == len(taken)
+
+
+def is_taken(port: int, case: Malformed) -> bool:
+    with RawClient(port) as client:
+        send(client, 1, case)
+        answer = client.answer(1, within=5)
+        assert answer.status == 200 or answer.reset == frames.Code.PROTOCOL_ERROR, answer
+        return answer.status == 200
 
 
 LAWFUL = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -12,21 +12,39 @@ from tests.integration.hostile.conversation import Answers, assert_unharmed, con
 from tests.integration.hostile.replies import CLASSES, Outcome
 from tests.integration.hostile.strict import Message
 from tests.integration.hostile.upstream import LATE_SECONDS, Reply, echo
+from tests.support.http2_client import fetch
+
+Talk = Callable[[int, str], Answers]
 
 
+def over_http1(port: int, method: str) -> Answers:
+    data = f"{method} /bad HTTP/1.1\r\nHost: a\r\n\r\n".encode()
+    return converse(port, [data], expect=1, methods=[method])
+
+
+def over_http2(port: int, method: str) -> Answers:
+    """The same, as a client of HTTP/2 sees it: what is cut short ends with RST_STREAM."""
+    got = fetch(port, method, "/bad")
+    trailers = tuple(name for name, _ in got.trailers or ())
+    whole = Message(got.status, got.headers, got.body, trailers=trailers)
+    return Answers((whole,) if got.ended else (), closed=False, truncated=got.reset is not None)
+
+
+@pytest.mark.parametrize("talk", [over_http1, over_http2], ids=["http1", "http2"])
 @pytest.mark.parametrize("outcomes", CLASSES.values(), ids=CLASSES.keys())
-def test_replies_have_the_outcome_that_they_deserve(stage: Stage, outcomes: Sequence[Outcome]) -> None:
-    wrong = [fault for outcome in outcomes if (fault := judge(stage, outcome))]
+def test_replies_have_the_outcome_that_they_deserve(
+    stage: Stage, outcomes: Sequence[Outcome], talk: Talk
+) -> None:
+    wrong = [fault for outcome in outcomes if (fault := judge(stage, outcome, talk))]
     assert wrong == []
 
 
-def judge(stage: Stage, outcome: Outcome) -> str | None:
+def judge(stage: Stage, outcome: Outcome, talk: Talk = over_http1) -> str | None:
     def script(request: Message) -> Reply:
         return outcome.reply if request.start == (outcome.method, "/bad") else echo(request)
 
     stage.upstream.script = script
-    data = f"{outcome.method} /bad HTTP/1.1\r\nHost: a\r\n\r\n".encode()
-    answers = converse(stage.port, [data], expect=1, methods=[outcome.method])
+    answers = talk(stage.port, outcome.method)
     if outcome.reply.late:
         # A request that was sent before they came would have to take them for its answer.
         time.sleep(LATE_SECONDS * 1.5)
