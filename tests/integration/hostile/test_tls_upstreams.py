@@ -70,7 +70,8 @@ class Stage:
 
 def clusters(server: Server, name: str, good: int, tls: dict[str, Json]) -> list[Json]:
     """For each version of HTTP: the bad server alone, and beside a good one."""
-    one, two = (Json({"connect_timeout": f"{LIMIT}s", "transport_socket": tls[name]}) for name in VERSIONS)
+    one: Json = {"connect_timeout": f"{LIMIT}s", "transport_socket": tls["http1"]}
+    two: Json = {**one, "transport_socket": tls["http2"]}
     return [
         cluster(f"{name}-http1", server.port, **one),
         http2_cluster(f"{name}-http2", server.port, **two),

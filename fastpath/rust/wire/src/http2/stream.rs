@@ -84,7 +84,7 @@ const REMEMBERED: usize = 256;
 /// What a peer may send on a stream before it has heard of our settings (RFC 9113 6.9.2), and somewhat more.
 const LATE_PAYLOAD: u64 = 65_535 + 1024;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Streams {
     open: HashMap<StreamId, Stream, BuildHasherDefault<IdHasher>>,
     /// The last streams that ended: number, and who ended it. Grows to [`REMEMBERED`].
@@ -92,6 +92,12 @@ pub(super) struct Streams {
     next_closed: usize,
     /// Bytes of payload that may still come on streams which are over, because the peer had not heard of their end.
     late: u64,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Self { open: HashMap::default(), closed: Vec::new(), next_closed: 0, late: LATE_PAYLOAD }
+    }
 }
 
 impl Streams {
@@ -165,6 +171,8 @@ impl Streams {
     }
 
     fn note(&mut self, id: StreamId, why: Closed) {
+        // Some servers say the end of a stream twice.
+        self.late = self.late.saturating_add(1);
         match self.closed.get_mut(self.next_closed) {
             Some(place) => *place = (id, why),
             None => self.closed.push((id, why)),

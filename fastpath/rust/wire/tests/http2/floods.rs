@@ -208,7 +208,8 @@ fn payload_and_heads_on_streams_that_are_over() {
     let over = headers(1, END_STREAM, &[(":status", "200")]);
     let data = std::iter::once(over.clone()).chain((0..).map(|_| frame(DATA, 0, 1, b"x")));
     let (count, fault, _) = cut_in(client(&["GET"]), data);
-    assert_eq!((count, fault), (1, ConnectionError::ClosedStream));
+    assert!((65_535..70_000).contains(&count), "{count}");
+    assert_eq!(fault, ConnectionError::ClosedStream);
 
     let long = "x".repeat(4000);
     let late: Vec<u8> = headers(1, END_STREAM, &[(":status", "200"), ("x", &long)]);
@@ -223,7 +224,7 @@ fn what_was_on_its_way_as_we_reset_a_stream_may_come() {
     let mut session = client(&["GET"]);
     session.feed(&headers(1, 0, &[(":status", "200")]));
     session.connection.reset(1, ErrorCode::CANCEL, &mut session.out);
-    for _ in 0..4 {
+    for _ in 0..8 {
         session.feed(&frame(DATA, 0, 1, &[0; 16_000]));
     }
     session.feed(&frame(DATA, END_STREAM, 1, b""));
