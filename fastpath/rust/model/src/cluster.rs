@@ -24,7 +24,7 @@ pub struct Cluster {
     /// Where its endpoints come from.
     pub endpoints: EndpointSource,
     /// How an endpoint is chosen.
-    pub balance: LoadBalance,
+    pub balance: Balance,
     /// How long connecting may take (5 s unless set), TLS included.
     pub connect_timeout: Duration,
     /// Bytes that may be buffered for one connection (1 MiB unless set).
@@ -35,12 +35,6 @@ pub struct Cluster {
     pub outlier: Option<OutlierDetection>,
     /// When fewer than this percentage of endpoints are healthy, all are used (50 unless set; 0 is never).
     pub panic_threshold_percent: f64,
-    /// Localities share the load by their weights.
-    pub weighted_localities: bool,
-    /// How endpoints that are new, or healthy again, get their share.
-    pub slow_start: Option<SlowStart>,
-    /// Consistent hashing knows endpoints by their host names, not by their addresses.
-    pub hash_hostnames: bool,
     /// How it is divided by labels.
     pub subsets: Option<Arc<Subsets>>,
     /// How its endpoints are checked.
@@ -103,6 +97,19 @@ pub struct DnsTarget {
     pub host: Arc<str>,
     /// The port of every address it has.
     pub port: u16,
+}
+
+/// All that is said of choosing endpoints.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Balance {
+    /// By what rule.
+    pub policy: LoadBalance,
+    /// Localities share the load by their weights.
+    pub weighted_localities: bool,
+    /// How endpoints that are new, or healthy again, get their share.
+    pub slow_start: Option<SlowStart>,
+    /// Consistent hashing knows endpoints by their host names, not by their addresses.
+    pub hash_hostnames: bool,
 }
 
 /// How an endpoint is chosen.

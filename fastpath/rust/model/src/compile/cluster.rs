@@ -25,7 +25,8 @@ use super::path::{At, Invalid};
 use super::proxy_header::proxy_header;
 use super::{tls, types};
 use crate::cluster::{
-    Cluster, DestinationService, HealthEffects, TcpKeepalive, TransportMatch, UpstreamTransport,
+    Balance, Cluster, DestinationService, EndpointSource, HealthEffects, TcpKeepalive, TransportMatch,
+    UpstreamTransport,
 };
 use crate::ids::ClusterName;
 use crate::proxy_header::ProxyHeader;
@@ -36,11 +37,9 @@ const MAX_KEEPALIVE_PROBES: u32 = 127;
 const MAX_KEEPALIVE_SECONDS: u32 = 32_767;
 
 pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Cluster, Invalid> {
-    let endpoints = endpoint_source(&value, at, cx)?;
-    let (options, health_effects) = (protocol_options(&mut value, at)?, health_effects(&value));
-    let balance = balance(&value, &endpoints, at)?;
+    let Reach { endpoints, balance, travel, http: (http, names), effects } = reach(&mut value, at, cx)?;
     let proto::Cluster {
-        transport_socket_matches,
+        transport_socket_matches: _,
         name,
         alt_stat_name,
         r#type: _,
@@ -59,7 +58,7 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         dns_refresh_rate: _,
         outlier_detection: outlier,
         common_lb_config,
-        transport_socket,
+        transport_socket: _,
         metadata,
         upstream_connection_options,
         close_connections_on_host_health_failure: _,
@@ -70,21 +69,14 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         lb_config: _,
         load_balancing_policy: _,
         upstream_bind_config,
-        typed_dns_resolver_config,
+        typed_dns_resolver_config: _,
     } = value;
-    resolver(typed_dns_resolver_config, &at.field("typed_dns_resolver_config"))?;
-    let common = common_lb_config.unwrap_or_default();
     let istio = metadata.as_ref().and_then(|metadata| metadata.filter_metadata.get("istio"));
-    let travel = travel(transport_socket.as_ref(), &transport_socket_matches, at, cx)?;
-    let (http, server_names) = travel.spoken(options, at)?;
     Ok(Cluster {
-        balance: balance.policy,
-        slow_start: balance.slow_start,
-        weighted_localities: balance.weighted_localities,
-        hash_hostnames: balance.hash_hostnames,
+        balance,
         subsets: subsets_of(lb_subset_config, &endpoints, at)?,
         health: health_check(health_checks, &at.field("health_checks"), cx)?,
-        health_effects,
+        health_effects: effects,
         endpoints,
         name: ClusterName::try_from(name.as_str()).map_err(|error| at.field("name").refuse(error))?,
         alt_stat_name: (!alt_stat_name.is_empty()).then(|| alt_stat_name.into()),
@@ -92,12 +84,12 @@ pub(super) fn cluster(mut value: proto::Cluster, at: &At<'_>, cx: &mut Context) 
         buffer_limit: per_connection_buffer_limit_bytes.unwrap_or(DEFAULT_BUFFER),
         breakers: circuit_breakers(breakers.unwrap_or_default(), &at.field("circuit_breakers"))?,
         outlier: outlier.map(|value| outlier_detection(value, &at.field("outlier_detection"))).transpose()?,
-        panic_threshold_percent: panic_threshold(&common, at)?,
+        panic_threshold_percent: panic_threshold(common_lb_config, at)?,
         transport: travel.transport,
         proxy_header: travel.proxy_header,
         transport_matches: travel.matches,
         http,
-        server_names,
+        server_names: names,
         bind_address: bind_address(upstream_bind_config, &at.field("upstream_bind_config"))?,
         tcp_keepalive: keepalive(upstream_connection_options, at)?,
         service: istio.and_then(service).map(Arc::new),
@@ -126,6 +118,25 @@ fn bind_address(value: Option<core::BindConfig>, at: &At<'_>) -> Result<Option<S
     let (host, port) = host_and_port(&source, &at)?;
     let ip = host.parse().map_err(|_| at.field("address").refuse(format!("{host:?} is no IP address")))?;
     Ok(Some(SocketAddr::new(ip, port)))
+}
+
+/// Where the endpoints come from, which one is chosen, and how it is spoken to: what depends on several fields.
+struct Reach {
+    endpoints: EndpointSource,
+    balance: Balance,
+    travel: Travel,
+    http: Spoken,
+    effects: HealthEffects,
+}
+
+fn reach(value: &mut proto::Cluster, at: &At<'_>, cx: &mut Context) -> Result<Reach, Invalid> {
+    resolver(value.typed_dns_resolver_config.take(), &at.field("typed_dns_resolver_config"))?;
+    let endpoints = endpoint_source(value, at, cx)?;
+    let options = protocol_options(value, at)?;
+    let balance = balance(value, &endpoints, at)?;
+    let travel = travel(value.transport_socket.as_ref(), &value.transport_socket_matches, at, cx)?;
+    let http = travel.spoken(options, at)?;
+    Ok(Reach { endpoints, balance, travel, http, effects: health_effects(value) })
 }
 
 fn protocol_options(value: &mut proto::Cluster, at: &At<'_>) -> Result<Options, Invalid> {

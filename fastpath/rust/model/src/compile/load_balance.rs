@@ -8,7 +8,7 @@ use meshloom_xds::envoy::extensions::load_balancing_policies as policies;
 use super::parts::{choice, duration, extension, percent, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::types;
-use crate::cluster::{HashFunction, LoadBalance, SlowStart};
+use crate::cluster::{Balance, HashFunction, LoadBalance, SlowStart};
 
 /// The most points of a ring.
 const MAX_RING: u64 = 8 << 20;
@@ -16,16 +16,6 @@ const DEFAULT_RING: u64 = 1024;
 /// The largest Maglev table.
 const MAX_TABLE: u64 = 5_000_011;
 const DEFAULT_TABLE: u64 = 65_537;
-
-/// All that a policy says.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Balance {
-    pub(super) policy: LoadBalance,
-    pub(super) slow_start: Option<SlowStart>,
-    pub(super) weighted_localities: bool,
-    /// Host names are hashed in the place of addresses.
-    pub(super) hash_hostnames: bool,
-}
 
 pub(super) fn load_balance(
     policy: i32,

@@ -56,7 +56,7 @@ impl Engine {
         let Some(cluster) = self.clusters.get_warm(id, now) else {
             return Err(Failure::ClusterNotFound { status: 503 });
         };
-        let hash = if cluster.spec.balance.is_consistent() { exchange.hash() } else { None };
+        let hash = if cluster.spec.balance.policy.is_consistent() { exchange.hash() } else { None };
         let (mut avoid, mut choices) =
             policy.map_or((false, 0), |policy| (policy.avoid_previous_endpoints, policy.max_choices));
         if exchange.tries.unprocessed > 0 {

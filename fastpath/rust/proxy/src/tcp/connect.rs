@@ -48,7 +48,7 @@ impl Engine {
             return Fate::Close(CloseReason::Local);
         };
         let going_to = redirected(down.info.local, &self.listeners);
-        let by_source = cluster.spec.balance.is_consistent() && session.chain.proxy.hash_source;
+        let by_source = cluster.spec.balance.policy.is_consistent() && session.chain.proxy.hash_source;
         let want = Want {
             tried: &session.tried,
             choices: HOST_DRAWS,

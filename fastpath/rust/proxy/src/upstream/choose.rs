@@ -206,7 +206,7 @@ fn subset_settings(spec: &Subsets) -> SubsetSettings {
 
 fn settings(spec: &Spec, endpoints: Option<&Endpoints>) -> BalancerSettings {
     BalancerSettings {
-        policy: match spec.balance {
+        policy: match spec.balance.policy {
             LoadBalance::RoundRobin => Policy::RoundRobin,
             LoadBalance::LeastRequest { choices } => Policy::LeastRequest { choices },
             LoadBalance::RingHash { least, most, function } => {
@@ -217,8 +217,8 @@ fn settings(spec: &Spec, endpoints: Option<&Endpoints>) -> BalancerSettings {
         },
         panic_threshold: spec.panic_threshold_percent.clamp(0.0, 100.0) as u8,
         overprovisioning_percent: endpoints.map_or(140, |all| all.overprovisioning_percent),
-        weighted_localities: spec.weighted_localities,
-        slow_start: spec.slow_start.map(|slow| SlowStart {
+        weighted_localities: spec.balance.weighted_localities,
+        slow_start: spec.balance.slow_start.map(|slow| SlowStart {
             window: slow.window,
             aggression: slow.aggression,
             least_share: slow.least_percent / 100.0,

@@ -196,7 +196,12 @@ impl Cluster {
             let came = known.map_or(Some(cx.now), |view| view.since);
             let verdict = self.verdict_of(&host);
             self.hosts.push(host);
-            let key = self.spec.balance.is_consistent().then(|| hash_key(endpoint, self.spec.hash_hostnames));
+            let key = self
+                .spec
+                .balance
+                .policy
+                .is_consistent()
+                .then(|| hash_key(endpoint, self.spec.balance.hash_hostnames));
             views.push(EndpointView { verdict, key, ..view(endpoint, endpoints.map(|all| &**all), came) });
         }
         let gone = self.keep_healthy(old.rest(), &before, &mut views, &mut previous);

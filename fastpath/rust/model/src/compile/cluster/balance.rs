@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use meshloom_xds::envoy::config::cluster::v3 as proto;
 
-use crate::cluster::{EndpointSource, LoadBalance};
-use crate::compile::load_balance::{Balance, load_balance};
+use crate::cluster::{Balance, EndpointSource, LoadBalance};
+use crate::compile::load_balance::load_balance;
 use crate::compile::parts::percent;
 use crate::compile::path::{At, Invalid};
 use crate::compile::subset::subsets;
@@ -54,11 +54,11 @@ pub(super) fn subsets_of(
     }
 }
 
-pub(super) fn panic_threshold(value: &proto::cluster::CommonLbConfig, at: &At<'_>) -> Result<f64, Invalid> {
+pub(super) fn panic_threshold(
+    value: Option<proto::cluster::CommonLbConfig>,
+    at: &At<'_>,
+) -> Result<f64, Invalid> {
+    let given = value.and_then(|common| common.healthy_panic_threshold);
     let at = at.field("common_lb_config");
-    percent(
-        value.healthy_panic_threshold.clone(),
-        DEFAULT_PANIC_PERCENT,
-        &at.field("healthy_panic_threshold"),
-    )
+    percent(given, DEFAULT_PANIC_PERCENT, &at.field("healthy_panic_threshold"))
 }

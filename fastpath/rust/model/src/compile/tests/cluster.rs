@@ -30,7 +30,7 @@ fn defaults_are_envoys_or_safer() {
     let cluster = compiled(&static_cluster("a"));
 
     assert_eq!(cluster.connect_timeout, Duration::from_secs(5));
-    assert_eq!(cluster.balance, LoadBalance::RoundRobin);
+    assert_eq!(cluster.balance.policy, LoadBalance::RoundRobin);
     let defaults = Thresholds {
         max_connections: 1024,
         max_pending_requests: 1024,
