@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -17,42 +16,31 @@ from tests.support.bootstrap import http_listener, route, static, virtual_host
 from tests.support.client import fetch
 from tests.support.http2_frames import Code, Kind, Setting
 from tests.support.proxies import Proxy, running
+from tests.support.server import LoopbackServer
 from tests.support.wait import eventually
 
 REQUESTS = 5
 
 
 @dataclass
-class Closed:
+class Closed(LoopbackServer):
     """Allows no stream until it is opened; refuses those that come nevertheless."""
 
     opened: threading.Event = field(default_factory=threading.Event)
     connections: list[socket.socket] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections.append(connection)
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
+        self.connections.append(connection)
         reader, said = frames.Reader(), b""
-        with contextlib.suppress(OSError):
-            connection.sendall(frames.settings({Setting.MAX_CONCURRENT_STREAMS: 0}))
-            while len(said) < len(frames.PREFACE):
-                said += connection.recv(1 << 16)
-            said = said[len(frames.PREFACE) :]
-            while True:
-                for one in reader.feed(said):
-                    connection.sendall(self._answer(one))
-                if not (said := connection.recv(1 << 16)):
-                    return
+        connection.sendall(frames.settings({Setting.MAX_CONCURRENT_STREAMS: 0}))
+        while len(said) < len(frames.PREFACE):
+            said += connection.recv(1 << 16)
+        said = said[len(frames.PREFACE) :]
+        while True:
+            for one in reader.feed(said):
+                connection.sendall(self._answer(one))
+            if not (said := connection.recv(1 << 16)):
+                return
 
     def _answer(self, got: frames.Frame) -> bytes:
         if got.kind == Kind.SETTINGS:
@@ -62,9 +50,6 @@ class Closed:
         if self.opened.is_set():
             return frames.headers(got.stream, [(b":status", b"200")])
         return frames.reset(got.stream, Code.REFUSED_STREAM)
-
-    def close(self) -> None:
-        self._listener.close()
 
 
 @pytest.fixture

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 
@@ -18,6 +16,7 @@ from tests.integration.proxy.pki import Authority
 from tests.support.bootstrap import TYPE, Json, cluster, direct, http_listener, route, static, virtual_host
 from tests.support.client import fetch
 from tests.support.proxies import Proxy, running
+from tests.support.server import LoopbackServer
 from tests.support.wait import eventually
 
 PACE = 0.01
@@ -29,36 +28,20 @@ VERSIONS = ("http1", "http2")
 
 
 @dataclass
-class Server:
+class Server(LoopbackServer):
     """Answers each connection's first bytes with `pieces`, and closes then or stays."""
 
     pieces: Sequence[bytes]
     closes: bool
-    open: list[socket.socket] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, connection: socket.socket) -> None:
+    def serve(self, connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with connection, contextlib.suppress(OSError):
-            connection.recv(1 << 16)
-            for piece in self.pieces:
-                connection.sendall(piece)
-                time.sleep(PACE if len(self.pieces) > 1 else 0)
-            while not self.closes and connection.recv(1 << 16):
-                pass
-
-    def close(self) -> None:
-        self._listener.close()
+        connection.recv(1 << 16)
+        for piece in self.pieces:
+            connection.sendall(piece)
+            time.sleep(PACE if len(self.pieces) > 1 else 0)
+        while not self.closes and connection.recv(1 << 16):
+            pass
 
 
 @dataclass(frozen=True)

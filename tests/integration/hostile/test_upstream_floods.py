@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from tests.support.bootstrap import cluster, http_listener, route, static, virtu
 from tests.support.client import Client, request
 from tests.support.http2_frames import END_HEADERS, END_STREAM, Kind, Setting
 from tests.support.proxies import running
+from tests.support.server import LoopbackServer
 from tests.support.wait import eventually
 
 SECONDS = 1.0
@@ -95,42 +95,27 @@ HTTP1: dict[str, Flood] = {
 
 
 @dataclass
-class Flooder:
+class Flooder(LoopbackServer):
     """Plays one flood to each connection, as soon as there is a request on it."""
 
     answers: Callable[[socket.socket], None]
     flood: Flood = field(default_factory=lambda: Flood(b""))
     outcomes: list[Outcome] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                threading.Thread(target=self._play, args=(connection,), daemon=True).start()
-
-    def _play(self, connection: socket.socket) -> None:
-        with connection:
-            connection.settimeout(SECONDS)
-            many = self.flood.piece * max(1, WRITE // len(self.flood.piece))
-            cut = False
-            with contextlib.suppress(TimeoutError):
-                try:
-                    self.answers(connection)
-                    began, began_cpu = time.monotonic(), time.thread_time()
-                    connection.sendall(self.flood.opening)
-                    while time.monotonic() - began < SECONDS:
-                        connection.sendall(many)
-                except ConnectionError:
-                    cut = True
-            self.outcomes.append(Outcome(cut, time.monotonic() - began, time.thread_time() - began_cpu))
-
-    def close(self) -> None:
-        self._listener.close()
+    def serve(self, connection: socket.socket) -> None:
+        connection.settimeout(SECONDS)
+        many = self.flood.piece * max(1, WRITE // len(self.flood.piece))
+        cut = False
+        with contextlib.suppress(TimeoutError):
+            try:
+                self.answers(connection)
+                began, began_cpu = time.monotonic(), time.thread_time()
+                connection.sendall(self.flood.opening)
+                while time.monotonic() - began < SECONDS:
+                    connection.sendall(many)
+            except ConnectionError:
+                cut = True
+        self.outcomes.append(Outcome(cut, time.monotonic() - began, time.thread_time() - began_cpu))
 
 
 def await_request(connection: socket.socket) -> None:
