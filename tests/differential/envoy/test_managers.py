@@ -12,10 +12,13 @@ from tests.differential.envoy.logs import both
 from tests.differential.envoy.managers import MANAGED, Managed
 from tests.differential.envoy.observe import observe
 from tests.differential.envoy.origins import scripted
+from tests.differential.envoy.replies import REPLIES
 from tests.support.bootstrap import cluster, file_log, http_listener, static, virtual_host
+from tests.support.client import fetch
 from tests.support.origin import Origin
 from tests.support.proxies import Proxy, side_by_side
 
+CASES = [*MANAGED, *REPLIES]
 LOG = (
     "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
     "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% "
@@ -40,7 +43,7 @@ def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         log = file_log(folder / f"{kind}.log", LOG)
         listeners = [
             http_listener(case.name, [virtual_host(*case.routes)], access_log=[log], **case.manager)
-            for case in MANAGED
+            for case in CASES
         ]
         return static(listeners, clusters)
 
@@ -48,7 +51,7 @@ def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         yield pair
 
 
-@pytest.mark.parametrize("case", MANAGED, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_same_outcome_as_envoy(case: Managed, proxies: list[Proxy], origin: Origin) -> None:
     for ask in case.asks:
         ours, envoys = (observe(proxy.port(case.name), case.host, ask, (origin,)) for proxy in proxies)
@@ -60,6 +63,13 @@ def test_same_outcome_as_envoy(case: Managed, proxies: list[Proxy], origin: Orig
 
 def test_same_access_log_as_envoy(proxies: list[Proxy]) -> None:
     """Runs after the cases: both logs hold a line for each request, and the lines are equal."""
-    wanted = sum(len(case.asks) for case in MANAGED)
+    wanted = sum(len(case.asks) for case in CASES)
     ours, envoys = both(proxies[0].folder.parent, wanted)
     assert ours == envoys
+
+
+def test_a_status_without_a_body_has_none_in_any_form(proxies: list[Proxy]) -> None:
+    """Envoy sends the formatted body after a 204, where RFC 9110 6.4.1 has none."""
+    seen = fetch(proxies[0].port("jsonform"), target="/empty", host="jsonform.test")
+
+    assert (seen.status, seen.body, seen.header("content-length")) == (204, b"", None)

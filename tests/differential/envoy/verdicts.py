@@ -160,7 +160,18 @@ BALANCE = [
     change("zones", cluster={"common_lb_config": {"zone_aware_lb_config": {"min_cluster_size": 6}}}),
 ]
 RESOLVER = "network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+LATE = {
+    "status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "k"}}}
+}
 FIELDS = [
+    change("mapper", manager={"local_reply_config": {"mappers": [{"filter": LATE, "status_code": 500}]}}),
+    change("mapper of all", manager={"local_reply_config": {"mappers": [{"status_code": 500}]}}),
+    change(
+        "mapper to nowhere",
+        manager={"local_reply_config": {"mappers": [{"filter": LATE, "status_code": 100}]}},
+    ),
+    change("form of nothing", manager={"local_reply_config": {"body_format": {}}}),
+    change("form unknown", manager={"local_reply_config": {"body_format": {"text_format": "%NO%"}}}),
     change("nameless listener", listener={"name": ""}),
     change("tracing of nothing", manager={"tracing": {"random_sampling": {"value": 1}}}),
     change(

@@ -21,6 +21,7 @@ mod http_upstream;
 mod listener;
 mod listener_filter;
 mod load_balance;
+mod local_reply;
 mod matching;
 mod outlier;
 mod overrides;

@@ -8,6 +8,7 @@ use crate::filter::HttpFilter;
 use crate::filter_chain::IpPrefix;
 use crate::http2::Http2Options;
 use crate::ids::RouteTableIndex;
+use crate::local_reply::LocalReplies;
 use crate::route::RouteTable;
 use crate::upgrade::Upgrades;
 
@@ -22,6 +23,8 @@ pub struct HttpConnectionManager {
     pub routes: RouteSource,
     /// Filters in order; the last is the router.
     pub filters: Box<[HttpFilter]>,
+    /// What becomes of answers that the proxy makes itself.
+    pub local_replies: Option<Arc<LocalReplies>>,
     /// Logs of requests.
     pub access_logs: Box<[AccessLog]>,
     /// Treatment of `x-request-id`.

@@ -24,6 +24,7 @@ pub mod http2;
 pub mod ids;
 pub mod listener;
 pub mod listener_filter;
+pub mod local_reply;
 pub mod matcher;
 pub mod proxy_header;
 pub mod regex;

@@ -110,11 +110,14 @@ fn format_or_default(
     value: Option<&core::SubstitutionFormatString>,
     at: &At<'_>,
 ) -> Result<LogFormat, Invalid> {
-    use core::substitution_format_string::Format;
     let at = at.field("log_format");
-    let Some(core::SubstitutionFormatString { format, omit_empty_values }) = value else {
-        return text_format(DEFAULT_FORMAT, "-", &at);
-    };
+    value.map_or_else(|| text_format(DEFAULT_FORMAT, "-", &at), |value| log_format(value, &at))
+}
+
+pub(super) fn log_format(value: &core::SubstitutionFormatString, at: &At<'_>) -> Result<LogFormat, Invalid> {
+    use core::substitution_format_string::Format;
+    // What it is matters to the bodies of local replies only.
+    let core::SubstitutionFormatString { format, omit_empty_values, content_type: _ } = value;
     let missing = if *omit_empty_values { "" } else { "-" };
     match at.required(format.as_ref())? {
         Format::TextFormat(format) => text_format(format, missing, &at.field("text_format")),
@@ -173,7 +176,11 @@ fn json_value(value: &xds::Value, typed: bool, at: &At<'_>) -> Result<JsonValue,
     })
 }
 
-fn log_filter(value: &proto::AccessLogFilter, at: &At<'_>, cx: &mut Context) -> Result<LogFilter, Invalid> {
+pub(super) fn log_filter(
+    value: &proto::AccessLogFilter,
+    at: &At<'_>,
+    cx: &mut Context,
+) -> Result<LogFilter, Invalid> {
     use proto::access_log_filter::FilterSpecifier as Filter;
     match &value.filter_specifier {
         Some(Filter::StatusCodeFilter(proto::StatusCodeFilter { comparison: value })) => {

@@ -10,6 +10,7 @@ use super::access_log::access_logs;
 use super::context::Context;
 use super::http_filter::http_filters;
 use super::http2::http2_options;
+use super::local_reply::local_replies;
 use super::parts::{choice, duration, extension, limit, prefixes, text, unsupported};
 use super::path::{At, Invalid};
 use super::route::route_table;
@@ -67,6 +68,12 @@ pub(super) fn connection_manager(
             .transpose()?
             .flatten(),
         access_logs: access_logs(&value.access_log, &at.field("access_log"), cx)?,
+        local_replies: value
+            .local_reply_config
+            .as_ref()
+            .map(|config| local_replies(config, &at.field("local_reply_config"), cx))
+            .transpose()?
+            .map(Arc::new),
         filters: http_filters(&value.http_filters, &at.field("http_filters"), cx)?,
         stat_prefix: text(&value.stat_prefix, &at.field("stat_prefix"))?.into(),
         via: via(&value.via, &at.field("via"))?,

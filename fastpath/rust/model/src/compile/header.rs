@@ -38,6 +38,13 @@ pub(super) fn levels(raw: &RawLevels<'_>, at: &At<'_>) -> Result<Levels, Invalid
     })
 }
 
+/// Operations that only set.
+pub(super) fn ops(values: &[core::HeaderValueOption], at: &At<'_>) -> Result<HeaderOps, Invalid> {
+    let level = HeaderLevel { remove: Box::default(), set: sets(values, at)? };
+    let levels = if level.is_empty() { Box::default() } else { Box::from([Arc::new(level)]) };
+    Ok(HeaderOps { levels })
+}
+
 /// Puts levels in the order in which they are done, given the most specific first.
 pub(super) fn stack(levels: &[&Levels], most_specific_wins: bool) -> (HeaderOps, HeaderOps) {
     let pick = |side: fn(&Levels) -> &Arc<HeaderLevel>| {

@@ -96,7 +96,12 @@ impl Engine {
     }
 }
 
-fn passes(filter: &LogFilter, exchange: &Exchange, elapsed: u64, rng: &mut crate::util::Rng) -> bool {
+pub(super) fn passes(
+    filter: &LogFilter,
+    exchange: &Exchange,
+    elapsed: u64,
+    rng: &mut crate::util::Rng,
+) -> bool {
     match filter {
         LogFilter::Status(test) => test.matches(u64::from(exchange.outcome.status)),
         LogFilter::DurationMs(test) => test.matches(elapsed),

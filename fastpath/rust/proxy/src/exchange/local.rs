@@ -31,7 +31,7 @@ impl Engine {
         overloaded: bool,
     ) {
         exchange.outcome.details = reply.details.clone();
-        exchange.outcome.local_body = reply.body.clone();
+        exchange.outcome.local_body = Some(reply.body.clone()).filter(|body| !body.is_empty());
         let tells = overloaded && !exchange.chain.router.suppress_envoy_headers;
         let answer = Answer {
             status: reply.status,
@@ -83,24 +83,34 @@ impl Engine {
     }
 
     fn answer(&mut self, exchange: &mut Exchange, down: &mut Downstream, answer: &Answer<'_>) {
-        let grpc = exchange.outcome.is_grpc;
-        exchange.response.make(if grpc { 200 } else { answer.status }, BodyLength::None);
+        exchange.response.make(answer.status, BodyLength::None);
         if let Some((id, value)) = answer.header {
             exchange.response.fields.add(id, value);
         }
-        let body = answer.body;
+        let mapped = exchange.local_replies().map(|replies| self.map_reply(exchange, &replies, answer.body));
+        let body = mapped.as_deref().unwrap_or(answer.body);
+        let status = exchange.response.status;
+        let grpc = exchange.outcome.is_grpc;
         let fields = &mut exchange.response.fields;
         if grpc {
-            exchange.outcome.grpc_status = Some(answer.grpc_status);
-            fields.add(H::ContentType, b"application/grpc");
-            fields.add_number(H::GrpcStatus, u64::from(answer.grpc_status));
+            let code = if status == answer.status { answer.grpc_status } else { grpc_status(status) };
+            exchange.outcome.grpc_status = Some(code);
+            fields.set(H::ContentType, b"application/grpc");
+            fields.add_number(H::GrpcStatus, u64::from(code));
             if !body.is_empty() {
                 fields.add(H::GrpcMessage, &percent_encode(body));
             }
+            exchange.response.status = 200;
             return self.send_local(exchange, down, b"");
         }
-        if !body.is_empty() {
-            fields.add(H::ContentType, b"text/plain");
+        if body.is_empty() {
+            if mapped.is_some() {
+                fields.remove(H::ContentType);
+            }
+        } else {
+            if !fields.contains(H::ContentType) {
+                fields.add(H::ContentType, b"text/plain");
+            }
             exchange.response.body = BodyLength::Length(body.len() as u64);
         }
         self.send_local(exchange, down, body);

@@ -13,6 +13,7 @@ mod headers;
 mod hop;
 mod lifetime;
 mod local;
+mod mapping;
 mod respond;
 mod retry;
 mod server_name;
@@ -197,7 +198,7 @@ pub(crate) struct Outcome {
     /// The version that its last upstream speaks.
     pub(crate) upstream_protocol: Option<Protocol>,
     pub(crate) upstream_failure: Option<Box<str>>,
-    pub(crate) local_body: Cow<'static, str>,
+    pub(crate) local_body: Option<Cow<'static, str>>,
     pub(crate) grpc_status: Option<u32>,
     pub(crate) is_grpc: bool,
 }
@@ -241,7 +242,7 @@ impl Default for Outcome {
             upstream_connection: 0,
             upstream_protocol: None,
             upstream_failure: None,
-            local_body: Cow::Borrowed(""),
+            local_body: None,
             grpc_status: None,
             is_grpc: false,
         }

@@ -180,7 +180,7 @@ impl Values for ExchangeValues<'_> {
             Command::Environment(name) => {
                 text(self.local.environment.get(&**name).map(|value| value.as_bytes()), out)
             }
-            Command::LocalReplyBody => text(Some(outcome.local_body.as_bytes()), out),
+            Command::LocalReplyBody => present(outcome.local_body.as_deref().map(str::as_bytes), out),
             Command::ConnectionTerminationDetails => false,
             other => self
                 .timing(other, out)

@@ -693,6 +693,8 @@ pub struct SocketOptionsOverride {
 pub struct SubstitutionFormatString {
     #[prost(bool, tag = "3")]
     pub omit_empty_values: bool,
+    #[prost(string, tag = "4")]
+    pub content_type: String,
     #[prost(oneof = "substitution_format_string::Format", tags = "1, 2, 5")]
     pub format: Option<substitution_format_string::Format>,
 }
@@ -1867,6 +1869,8 @@ pub struct HttpConnectionManager {
     pub path_with_escaped_slashes_action: i32,
     #[prost(message, optional, tag = "36")]
     pub request_id_extension: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::RequestIDExtension>,
+    #[prost(message, optional, tag = "38")]
+    pub local_reply_config: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::LocalReplyConfig>,
     #[prost(bool, tag = "39")]
     pub strip_matching_host_port: bool,
     #[prost(bool, optional, tag = "42")]
@@ -1888,6 +1892,13 @@ pub struct HttpFilter {
     pub disabled: bool,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LocalReplyConfig {
+    #[prost(message, repeated, tag = "1")]
+    pub mappers: Vec<crate::envoy::extensions::filters::network::http_connection_manager::v3::ResponseMapper>,
+    #[prost(message, optional, tag = "2")]
+    pub body_format: Option<crate::envoy::config::core::v3::SubstitutionFormatString>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Rds {
     #[prost(string, tag = "2")]
     pub route_config_name: String,
@@ -1896,6 +1907,19 @@ pub struct Rds {
 pub struct RequestIDExtension {
     #[prost(message, optional, tag = "1")]
     pub typed_config: Option<::prost_types::Any>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ResponseMapper {
+    #[prost(message, optional, tag = "1")]
+    pub filter: Option<crate::envoy::config::accesslog::v3::AccessLogFilter>,
+    #[prost(message, optional, tag = "2")]
+    pub status_code: Option<u32>,
+    #[prost(message, optional, tag = "3")]
+    pub body: Option<crate::envoy::config::core::v3::DataSource>,
+    #[prost(message, optional, tag = "4")]
+    pub body_format_override: Option<crate::envoy::config::core::v3::SubstitutionFormatString>,
+    #[prost(message, repeated, tag = "5")]
+    pub headers_to_add: Vec<crate::envoy::config::core::v3::HeaderValueOption>,
 }
 pub mod http_connection_manager {
 #[derive(Clone, PartialEq, ::prost::Oneof)]

@@ -62,6 +62,7 @@ fn a_json_format_keeps_its_shape() {
             ("line", text("%PROTOCOL% %RESPONSE_CODE%")),
         ]))),
         omit_empty_values: true,
+        content_type: String::new(),
     };
     let log = compiled(to_file("/log", Some(file::file_access_log::AccessLogFormat::LogFormat(format))));
 
