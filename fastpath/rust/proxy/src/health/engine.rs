@@ -80,8 +80,11 @@ impl Engine {
     }
 
     fn settle_check(&mut self, token: Token, check: Box<Check>) {
-        let at = check.deadline;
+        let (at, removed) = (check.deadline, check.host.removed.get());
         self.checks.put_back(token, check);
+        if removed {
+            return self.end_checks(token);
+        }
         self.checks.arm(token, at, &mut self.wheel);
     }
 
@@ -318,8 +321,14 @@ impl Engine {
         if is_checker {
             cluster.count_health();
         }
-        if close || left {
+        if close {
             self.close_hosts(std::slice::from_ref(host));
+        }
+        self.close_hosts(&left);
+        for other in left.iter().filter(|other| !Rc::ptr_eq(other, host)) {
+            if let Some(token) = other.check.get() {
+                self.end_checks(token);
+            }
         }
         if close {
             self.break_connections(host);

@@ -49,6 +49,8 @@ pub(crate) struct Cluster {
     /// It takes requests: its endpoints have been checked once, or have had the time for it.
     pub(super) warm: bool,
     pub(super) warm_by: Millis,
+    /// Hosts that are no longer configured serve until those that are have been checked.
+    pub(super) relieves: bool,
     /// Once it is removed: those of its endpoints that may still be in use.
     pub(super) leftover: Option<Vec<Weak<Host>>>,
 }
@@ -77,6 +79,7 @@ impl Cluster {
             ejections: Vec::new(),
             warm: false,
             warm_by: cx.millis,
+            relieves: false,
             leftover: None,
         }
     }
@@ -231,14 +234,15 @@ impl Cluster {
         }
     }
 
-    /// Takes what health checks say of an endpoint. True if it leaves now, because only its health had kept it.
+    /// Takes what health checks say of an endpoint. Gives those that leave now: whom only their health had kept, or who
+    /// waited until others were checked.
     pub(crate) fn take_verdict(
         &mut self,
         host: &Rc<Host>,
         verdict: Verdict,
         now: Instant,
         rng: &mut Rng,
-    ) -> bool {
+    ) -> Vec<Rc<Host>> {
         let index = EndpointIndex::new(host.index.get());
         let passed = matches!(verdict, Verdict::Passed | Verdict::Degraded);
         self.chooser.set_verdicts(&[(index, verdict)], now, rng);
@@ -246,12 +250,16 @@ impl Cluster {
         if readmits && self.outlier.as_mut().is_some_and(|outlier| outlier.readmit(index)) {
             self.set_ejected(index, false, rng);
         }
-        let leaves = host.leaving.get() && !passed;
-        if leaves {
-            self.remove_host(host, rng);
+        let relieved = self.relieves && !self.awaits_checks();
+        self.relieves &= !relieved;
+        let leaves =
+            |other: &&Rc<Host>| other.leaving.get() && (relieved || (!passed && Rc::ptr_eq(other, host)));
+        let leaving: Vec<Rc<Host>> = self.hosts.iter().filter(leaves).cloned().collect();
+        if !leaving.is_empty() {
+            self.remove_hosts(&leaving, rng);
         }
         self.count_members();
-        leaves
+        leaving
     }
 
     pub(super) fn count_members(&self) {

@@ -54,15 +54,24 @@ impl Cluster {
         }
     }
 
-    /// Takes a host out that is no longer configured.
-    pub(super) fn remove_host(&mut self, gone: &Rc<Host>, rng: &mut Rng) {
-        gone.removed.set(true);
+    /// Whether an endpoint that is configured was never checked yet.
+    pub(super) fn awaits_checks(&self) -> bool {
+        self.spec.health.is_some()
+            && self
+                .hosts
+                .iter()
+                .any(|host| !host.leaving.get() && host.is_checked() && host.verdict().is_none())
+    }
+
+    /// Takes hosts out that are no longer configured.
+    pub(super) fn remove_hosts(&mut self, gone: &[Rc<Host>], rng: &mut Rng) {
+        gone.iter().for_each(|host| host.removed.set(true));
         let views = self.chooser.views();
         let kept: Vec<(Rc<Host>, EndpointView)> = self
             .hosts
             .iter()
             .zip(views)
-            .filter(|(host, _)| !Rc::ptr_eq(host, gone))
+            .filter(|(host, _)| !host.removed.get())
             .map(|(host, view)| (Rc::clone(host), view.clone()))
             .collect();
         if let (Some(outlier), Some(spec)) = (&self.outlier, &self.spec.outlier) {
@@ -139,7 +148,7 @@ impl Cluster {
         if self.counts_members && !matches!(self.spec.endpoints, EndpointSource::Static(_)) {
             self.stats.update_success.inc();
         }
-        let mut gone = self.replace_hosts(id, endpoints, contexts, cx);
+        let mut gone = self.replace_hosts(id, endpoints, same_spec, contexts, cx);
         gone.extend(original);
         gone
     }
@@ -165,6 +174,7 @@ impl Cluster {
         &mut self,
         id: ClusterId,
         endpoints: Option<&Arc<Endpoints>>,
+        same_spec: bool,
         contexts: &mut TlsContexts<'_>,
         cx: &mut UpdateContext<'_>,
     ) -> Vec<Rc<Host>> {
@@ -204,7 +214,12 @@ impl Cluster {
                 .then(|| hash_key(endpoint, self.spec.balance.hash_hostnames));
             views.push(EndpointView { verdict, key, ..view(endpoint, endpoints.map(|all| &**all), came) });
         }
-        let gone = self.keep_healthy(old.rest(), &before, &mut views, &mut previous);
+        // Endpoints that come and go are Envoy's business with discovery; a changed cluster is another one.
+        let discovers = match self.spec.endpoints {
+            EndpointSource::Assigned(_) | EndpointSource::Dns { .. } => same_spec,
+            EndpointSource::Static(_) | EndpointSource::OriginalDestination(_) => false,
+        };
+        let gone = self.keep_healthy(old.rest(), discovers, &before, &mut views, &mut previous);
         self.outlier = self.spec.outlier.map(|spec| {
             let settings = outlier_settings(&spec);
             match self.outlier.take() {
@@ -229,17 +244,21 @@ impl Cluster {
         }
     }
 
-    /// Of the hosts that are no longer configured, those stay that pass their checks: with Envoy, too, only both
-    /// together end an endpoint. Gives the others.
+    /// Of the hosts that are no longer configured, those stay that pass their checks: where endpoints are discovered, for
+    /// as long as they do (with Envoy, too, only both together end an endpoint); where the cluster itself has changed,
+    /// until those that have come are checked. Gives the others.
     fn keep_healthy(
         &mut self,
         old: Vec<Rc<Host>>,
+        discovers: bool,
         before: &[EndpointView],
         views: &mut Vec<EndpointView>,
         previous: &mut Vec<Option<EndpointIndex>>,
     ) -> Vec<Rc<Host>> {
         let effects = self.spec.health_effects;
-        let may_stay = self.spec.health.is_some() && !effects.remove_at_once;
+        self.relieves = !discovers && self.awaits_checks();
+        let may_stay =
+            self.spec.health.is_some() && if discovers { !effects.remove_at_once } else { self.relieves };
         let (stay, gone): (Vec<_>, Vec<_>) = old.into_iter().partition(|host| {
             let passes = matches!(host.verdict(), Some(Verdict::Passed | Verdict::Degraded));
             may_stay && host.is_checked() && passes
