@@ -25,6 +25,8 @@ pub struct HealthCheck {
     pub probe: Probe,
     /// Labels that choose the transport, in the place of the endpoint's.
     pub transport_labels: Option<Labels>,
+    /// Protocols to offer (ALPN), in the place of those of the TLS context; empty leaves them.
+    pub protocols: Box<[Box<[u8]>]>,
     /// Where events are written.
     pub event_log: Option<EventLog>,
 }

@@ -16,6 +16,7 @@ use super::header;
 use super::matching;
 use super::parts::{address, choice, duration, positive, text};
 use super::path::{At, Invalid};
+use super::tls;
 use crate::address::Address;
 use crate::health::{
     EndpointCheck, EventLog, GrpcProbe, HealthCheck, HttpProbe, Pauses, Probe, ProbeHeader, TcpProbe,
@@ -57,9 +58,11 @@ fn one(value: core::HealthCheck, at: &At<'_>, cx: &mut Context) -> Result<Health
         event_log_path,
         always_log_health_check_failures,
         always_log_health_check_success,
+        tls_options,
         transport_socket_match_criteria,
         health_checker,
     } = value;
+    let at_tls = at.field("tls_options");
     let given = |value: Option<u32>, name: &'static str| at.field(name).required(value);
     Ok(HealthCheck {
         timeout: needed(timeout, &at.field("timeout"))?,
@@ -69,6 +72,10 @@ fn one(value: core::HealthCheck, at: &At<'_>, cx: &mut Context) -> Result<Health
         reuse_connection: reuse_connection.unwrap_or(true),
         probe: probe(health_checker, at, cx)?,
         transport_labels: transport_socket_match_criteria.as_ref().map(labels),
+        protocols: tls::protocols(
+            &tls_options.unwrap_or_default().alpn_protocols,
+            &at_tls.field("alpn_protocols"),
+        )?,
         event_log: (!event_log_path.is_empty()).then(|| EventLog {
             path: Path::new(&event_log_path).into(),
             every_failure: always_log_health_check_failures,

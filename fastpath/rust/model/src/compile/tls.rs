@@ -188,17 +188,20 @@ fn context(value: proto::CommonTlsContext, at: &At<'_>, cx: &mut Context) -> Res
     for (nth, proto::SdsSecretConfig { name }) in tls_certificate_sds_secret_configs.iter().enumerate() {
         certificates.push(CertificateSource::Secret(cx.secret(name, &at_sds.item(nth).field("name"))?));
     }
-    let alpn = alpn_protocols.into_iter().enumerate();
-    let at_alpn = at.field("alpn_protocols");
     Ok(TlsContext {
         versions: params.versions,
         cipher_suites: params.cipher_suites,
         groups: params.groups,
         signature_schemes: params.signature_schemes,
-        alpn: alpn.map(|(nth, name)| protocol(&name, &at_alpn.item(nth))).collect::<Result<_, _>>()?,
+        alpn: protocols(&alpn_protocols, &at.field("alpn_protocols"))?,
         certificates: certificates.into(),
         validation: validation_context_type.map(|value| validation::source(value, at, cx)).transpose()?,
     })
+}
+
+/// Names of protocols for ALPN.
+pub(super) fn protocols(names: &[String], at: &At<'_>) -> Result<Box<[Box<[u8]>]>, Invalid> {
+    names.iter().enumerate().map(|(nth, name)| protocol(name, &at.item(nth))).collect()
 }
 
 /// RFC 7301 3.1: 1 to 255 bytes.

@@ -14,6 +14,7 @@ use super::talk::{Asked, Talk};
 use super::verdicts::{HealthReport, Known, Verdicts};
 use crate::engine::Engine;
 use crate::reactor::{Ready, Token};
+use crate::tls::Offers;
 use crate::transport::{Read, Transport, connect, take_error};
 use crate::upstream::{ClusterId, Host, source_for};
 
@@ -167,7 +168,8 @@ impl Engine {
         }
         link.connecting = false;
         let tls = check.host.check_tls.borrow().clone()?;
-        let begun = tls.connect(&check.host, &[], None).ok().map(|session| link.io.start_client_tls(session));
+        let session = tls.connect(&check.host, Offers::Always(&check.spec.protocols), None);
+        let begun = session.ok().map(|session| link.io.start_client_tls(session));
         match begun {
             Some(Ok(())) => None,
             _ => Some(End::Answer(Answer::Broken)),

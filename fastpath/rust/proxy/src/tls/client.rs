@@ -50,16 +50,16 @@ impl ClientTls {
         self.spec.common.validation.is_some()
     }
 
-    /// Begins a session with a host. `offers` are the protocols to offer (ALPN) where the configuration names none.
+    /// Begins a session with a host.
     pub(crate) fn connect(
         &self,
         host: &Host,
-        offers: &[&[u8]],
+        offers: Offers<'_>,
         asked: Option<AskedName<'_>>,
     ) -> Result<TlsSession, String> {
         let mut config = Arc::clone(self.config.as_ref().map_err(Clone::clone)?);
-        if config.alpn_protocols.is_empty() && !offers.is_empty() {
-            Arc::make_mut(&mut config).alpn_protocols = offers.iter().map(|name| name.to_vec()).collect();
+        if let Some(protocols) = offers.instead_of(&config.alpn_protocols) {
+            Arc::make_mut(&mut config).alpn_protocols = protocols;
         }
         let mut hasher = DefaultHasher::new();
         host.place().address.hash(&mut hasher);
@@ -93,6 +93,26 @@ impl ClientTls {
 
 fn name(text: &str) -> Result<ServerName<'static>, String> {
     ServerName::try_from(text.to_owned()).map_err(|_| format!("TLS: {text:?} is not a server name"))
+}
+
+/// Protocols to offer (ALPN). None at all is to leave it to the context.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Offers<'a> {
+    /// Where the context names none.
+    Default(&'a [&'a [u8]]),
+    /// Whatever the context names.
+    Always(&'a [Box<[u8]>]),
+}
+
+impl Offers<'_> {
+    fn instead_of(self, configured: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+        let protocols: Vec<Vec<u8>> = match self {
+            Self::Default(_) if !configured.is_empty() => return None,
+            Self::Default(names) => names.iter().map(|name| name.to_vec()).collect(),
+            Self::Always(names) => names.iter().map(|name| name.to_vec()).collect(),
+        };
+        (!protocols.is_empty()).then_some(protocols)
+    }
 }
 
 /// A name that a request brings for the connection that is made for it.

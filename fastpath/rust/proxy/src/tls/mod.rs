@@ -29,7 +29,7 @@ mod tickets;
 mod told;
 mod verifier;
 
-pub(crate) use client::{AskedName, ClientTls};
+pub(crate) use client::{AskedName, ClientTls, Offers};
 pub(crate) use contexts::{TlsCache, TlsContexts};
 pub(crate) use identity::PeerIdentity;
 pub(crate) use notes::{Refusal, Staple};

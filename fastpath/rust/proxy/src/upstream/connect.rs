@@ -15,7 +15,7 @@ use crate::health::HealthReport;
 use crate::reactor::{Millis, Token};
 use crate::reply::Failure;
 use crate::telemetry::TlsStats;
-use crate::tls::{AskedName, TlsSession};
+use crate::tls::{AskedName, Offers, TlsSession};
 use crate::transport::{Read, SocketError, TransportError, connect, keep_alive, local_address, take_error};
 
 impl Engine {
@@ -97,7 +97,11 @@ impl Engine {
         match tls {
             None => self.upstream_ready(token, upstream),
             Some(tls) => {
-                let session = tls.connect(&upstream.host, upstream.offers(), self.asked_name(upstream));
+                let session = tls.connect(
+                    &upstream.host,
+                    Offers::Default(upstream.offers()),
+                    self.asked_name(upstream),
+                );
                 match session {
                     Ok(session) => self.start_upstream_tls(token, upstream, session),
                     Err(reason) => {

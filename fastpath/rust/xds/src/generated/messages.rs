@@ -527,6 +527,8 @@ pub struct HealthCheck {
     pub always_log_health_check_failures: bool,
     #[prost(bool, tag = "26")]
     pub always_log_health_check_success: bool,
+    #[prost(message, optional, tag = "21")]
+    pub tls_options: Option<crate::envoy::config::core::v3::health_check::TlsOptions>,
     #[prost(message, optional, tag = "23")]
     pub transport_socket_match_criteria: Option<::prost_types::Struct>,
     #[prost(oneof = "health_check::HealthChecker", tags = "8, 9, 11")]
@@ -859,6 +861,11 @@ pub struct TcpHealthCheck {
     pub send: Option<crate::envoy::config::core::v3::health_check::Payload>,
     #[prost(message, repeated, tag = "2")]
     pub receive: Vec<crate::envoy::config::core::v3::health_check::Payload>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TlsOptions {
+    #[prost(string, repeated, tag = "1")]
+    pub alpn_protocols: Vec<String>,
 }
 pub mod payload {
 #[derive(Clone, PartialEq, ::prost::Oneof)]
