@@ -77,6 +77,7 @@ bench: setup peers ## micro-benchmarks; bench/README.md names the others
 fuzz: setup $(VENV)/.fuzz ## fuzz the codecs and the bootstrap, a minute each target; needs a C++ compiler
 	fastpath/rust/fuzz/run.sh 60
 	@mkdir -p build/fuzz/bootstrap
+	tar -xzf tests/fuzz/seeds/bootstrap.tar.gz -C build/fuzz/bootstrap --skip-old-files
 	python -m tests.fuzz.bootstrap -max_total_time=60 -max_len=8192 -timeout=10 -rss_limit_mb=2048 \
 		-artifact_prefix=build/fuzz/ build/fuzz/bootstrap tests/fuzz/seeds/bootstrap
 

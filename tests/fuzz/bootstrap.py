@@ -2,6 +2,9 @@
 
     python -m tests.fuzz.bootstrap [libFuzzer's options] [corpus...]
 
+The corpora are seeds/bootstrap, by hand, and seeds/bootstrap.tar.gz, the fewest inputs that reach all that
+was ever reached (`-merge=1`); `make fuzz` begins with both.
+
 Bytes are mutated as libFuzzer does it; what is JSON is mutated as a document too, for hardly any change of
 bytes leaves one that gets past the parser.
 """
