@@ -78,7 +78,7 @@ fn utf8(tag: u8, value: &[u8]) -> String {
     match tag {
         UTF8 => String::from_utf8_lossy(value).into_owned(),
         BMP => {
-            let units = value.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+            let units = value.chunks_exact(2).filter_map(|pair| pair.try_into().ok().map(u16::from_be_bytes));
             char::decode_utf16(units).map(|letter| letter.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
         }
         _ => value.iter().map(|byte| char::from(*byte)).collect(),
