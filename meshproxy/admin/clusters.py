@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from meshloom.meshproxy.admin.view import View
@@ -47,7 +47,7 @@ def clusters(view: View) -> Iterator[ClusterView]:
         yield ClusterView(
             name,
             static=bool(entry and entry.static),
-            hosts=tuple(_hosts(view, message, _assignment(view, resource, message))),
+            hosts=_members(view, message, _assignment(view, resource, message)),
             max_connections=_limit(limits, "max_connections", 1024),
             max_pending=_limit(limits, "max_pending_requests", 1024),
             max_requests=_limit(limits, "max_requests", 1024),
@@ -126,6 +126,11 @@ def _assignment(view: View, resource: Compiled, message: Any) -> Any:
     return message.load_assignment
 
 
+def _members(view: View, cluster: Any, assignment: Any) -> tuple[Host, ...]:
+    hosts = tuple(_hosts(view, cluster, assignment))
+    return (*hosts, *_leaving(view, cluster, hosts))
+
+
 def _hosts(view: View, cluster: Any, assignment: Any) -> Iterator[Host]:
     for group in assignment.endpoints:
         locality = group.locality
@@ -149,6 +154,26 @@ def _hosts(view: View, cluster: Any, assignment: Any) -> Iterator[Host]:
                 region=locality.region,
                 zone=locality.zone,
                 sub_zone=locality.sub_zone,
+            )
+
+
+def _leaving(view: View, cluster: Any, hosts: Sequence[Host]) -> Iterator[Host]:
+    """Endpoints that are configured no more, but serve because they pass their checks."""
+    there = {_place(host) for host in hosts}
+    for place, verdict in view.agent.fleet.verdicts.get(cluster.name, {}).items():
+        if place not in there:
+            address, _, port = place.rpartition(":")
+            degraded = ("degraded_active_hc",) if verdict == "degraded" else ()
+            yield Host(
+                *((address.strip("[]"), int(port)) if port.isdigit() else (place, 0)),
+                hostname="",
+                health="UNKNOWN",
+                weight=1,
+                priority=0,
+                region="",
+                zone="",
+                sub_zone="",
+                flags=(*degraded, "pending_dynamic_removal"),
             )
 
 
@@ -221,6 +246,7 @@ _STATUS_FIELDS = {
     "failed_active_hc": "failed_active_health_check",
     "failed_outlier_check": "failed_outlier_check",
     "degraded_active_hc": "failed_active_degraded_check",
+    "pending_dynamic_removal": "pending_dynamic_removal",
     "pending_active_hc": "pending_active_hc",
     "active_hc_timeout": "active_hc_timeout",
     "excluded_via_immediate_hc_fail": "excluded_via_immediate_hc_fail",

@@ -110,3 +110,69 @@ def test_the_old_endpoints_answer_until_the_new_ones_are_checked(
         wanted = {words[number] for number in after}
         assert seen_until(proxy, wanted) <= {words[number] for number in (*before, *after)}
         assert who(proxy, 30) == wanted
+
+
+ASSIGNMENT = TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
+
+
+class Endpoints:
+    """A file with the endpoints of `c`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.version = path, 0
+
+    def put(self, *ports: int) -> None:
+        self.version += 1
+        resource = {"@type": ASSIGNMENT, **cluster("c", *ports)["load_assignment"]}
+        new = self.path.with_suffix(".new")
+        new.write_text(json.dumps({"version_info": str(self.version), "resources": [resource]}))
+        new.rename(self.path)
+
+    def cluster(self, **fields: Any) -> Json:
+        source = {"path_config_source": {"path": str(self.path)}, "resource_api_version": "V3"}
+        made = {**cluster("c"), "type": "EDS", "eds_cluster_config": {"eds_config": source}, **fields}
+        del made["load_assignment"]
+        return made
+
+
+def members(proxy: Proxy) -> dict[str, str]:
+    prefix, flags = "c::127.0.0.1:", "::health_flags::"
+    lines = [
+        line for line in proxy.get("/clusters").splitlines() if line.startswith(prefix) and flags in line
+    ]
+    return dict(line.removeprefix(prefix).split(flags) for line in lines)
+
+
+@pytest.mark.parametrize("ignores", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_discovered_endpoint_that_is_removed_stays_while_it_passes(
+    kind: Kind, ignores: bool, tmp_path: Path
+) -> None:
+    health = {0: 200, 1: 200}
+
+    def script(number: int) -> Script:
+        def reply(received: Received) -> Answer:
+            return answer(health[number] if received.target == "/health" else 200, b"%d" % number)
+
+        return reply
+
+    with ExitStack() as stack:
+        ports = [stack.enter_context(Origin(script(number))).port for number in (0, 1)]
+        endpoints = Endpoints(tmp_path / "endpoints.json")
+        endpoints.put(*ports)
+        listener = http_listener("l", [virtual_host(route({"prefix": "/"}, "c"))])
+        resource = endpoints.cluster(health_checks=[CHECK], ignore_health_on_host_removal=ignores)
+        bootstrap = static([listener], [resource]) | {"node": {"id": "n", "cluster": "n"}}
+        proxy = stack.enter_context(running(kind, bootstrap, tmp_path / kind))
+        until(lambda: who(proxy) == {b"0", b"1"})
+        before = proxy.stat("cluster.c.update_success")
+        endpoints.put(ports[0])
+        until(lambda: proxy.stat("cluster.c.update_success") > before, within=10)
+        if ignores:
+            until(lambda: who(proxy) == {b"0"})
+            return
+        assert who(proxy, 30) == {b"0", b"1"}
+        assert members(proxy) == {str(ports[0]): "healthy", str(ports[1]): "/pending_dynamic_removal"}
+        health[1] = 503
+        until(lambda: who(proxy) == {b"0"})
+        until(lambda: members(proxy) == {str(ports[0]): "healthy"})
