@@ -226,7 +226,10 @@ class Http2Client:
         self.scheme = "https" if tls else "http"
         config = h2.config.H2Configuration(client_side=True, header_encoding="latin-1")
         self.h2 = h2.connection.H2Connection(config)
-        self.h2.local_settings.update({h2.settings.SettingCodes(k): v for k, v in (settings or {}).items()})
+        given: dict[h2.settings.SettingCodes | int, int] = dict(self.h2.local_settings)
+        given |= {h2.settings.SettingCodes(k): v for k, v in (settings or {}).items()}
+        # Not `update`, which has effect from the acknowledgement on: the first SETTINGS would not say it.
+        self.h2.local_settings = h2.settings.Settings(client=True, initial_values=given)  # type: ignore[arg-type]
         self.h2.initiate_connection()
         self.answers: dict[int, Answer] = {}
         self.goaway: h2.events.ConnectionTerminated | None = None
