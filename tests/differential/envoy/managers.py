@@ -165,6 +165,16 @@ IDENTITY = [
         )
         for number, how in enumerate(("OVERWRITE", "APPEND_IF_ABSENT", "PASS_THROUGH"))
     ),
+    *(
+        Managed(
+            f"scheme{scheme}{edge}",
+            {"scheme_header_transformation": {"scheme_to_overwrite": scheme}, "use_remote_address": edge},
+            [ask("/"), *(ask("/", ("x-forwarded-proto", told)) for told in ("http", "https"))],
+            ORIGIN_OR_LOCAL,
+        )
+        for scheme in ("http", "https")
+        for edge in (False, True)
+    ),
     Managed("via", {"via": "mesh"}, [*OWN, ask("/", ("via", "1.0 other"))], ORIGIN_OR_LOCAL),
     Managed(
         "quiet",

@@ -110,6 +110,10 @@ fn forwarded_headers(request: &mut Request, origin: Origin, rules: &EdgeRules) {
         request.fields.add_number(H::XForwardedPort, u64::from(origin.local.port()));
     }
     let connection = if origin.tls { Scheme::Https } else { Scheme::Http };
+    if let Some(scheme) = rules.scheme {
+        // Neither the client nor the connection has a say.
+        request.fields.set(H::XForwardedProto, scheme.as_str().as_bytes());
+    }
     let told = match request.fields.get(H::XForwardedProto) {
         Some(b"https") => Some(Scheme::Https),
         Some(b"http") => Some(Scheme::Http),
