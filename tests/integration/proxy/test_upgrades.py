@@ -235,6 +235,30 @@ def test_connect_ends_here_where_it_is_told_to(subject: Callable[..., Proxy], tu
     assert origin.heads == [b""]
 
 
+@pytest.mark.parametrize(
+    ("version", "begins", "size"),
+    [("V1", b"PROXY TCP4 127.0.0.1 127.0.0.1 ", None), ("V2", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", 28)],
+)
+def test_a_terminated_connect_tells_whose_it_is(
+    subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN, version: str, begins: bytes, size: int | None
+) -> None:
+    origin = tunnel(b"")
+    ends = {"connect_config": {"proxy_protocol_config": {"version": version}}}
+    proxy = subject(
+        origin.port,
+        connect={"upgrade_configs": [{"upgrade_type": "CONNECT", **ends}]},
+        upgrade_configs=[{"upgrade_type": "CONNECT"}],
+    )
+    with connected(proxy, CONNECT) as client:
+        read_head(client)
+        client.sendall(b"select 1")
+        assert eventually(lambda: origin.received[0].endswith(b"select 1"))
+    (got,) = origin.received
+    assert got.startswith(begins)
+    header = got[:size] if size else got.partition(b"\r\n")[0] + b"\r\n"
+    assert got == header + b"select 1"
+
+
 def test_a_terminated_connect_to_nobody_is_answered_503(
     subject: Callable[..., Proxy], tunnel: MAKE_ORIGIN
 ) -> None:

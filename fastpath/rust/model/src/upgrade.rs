@@ -1,5 +1,9 @@
 //! Which requests may turn their connection into a tunnel: `Upgrade` (RFC 9110 7.8) and CONNECT (9.3.6).
 
+use std::sync::Arc;
+
+use crate::proxy_header::ProxyHeader;
+
 /// What one level of the configuration says of upgrades, each kind once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upgrades(Box<[Upgrade]>);
@@ -12,7 +16,14 @@ pub struct Upgrade {
     /// Let through, or refused.
     pub allowed: bool,
     /// Of CONNECT: it ends here, and its bytes go to the upstream as they are. Otherwise the upstream gets a CONNECT.
-    pub terminate: bool,
+    pub terminate: Option<Termination>,
+}
+
+/// How a CONNECT ends here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Termination {
+    /// What tells the upstream whose connection it serves, before the tunnel's bytes.
+    pub header: Option<Arc<ProxyHeader>>,
 }
 
 /// The kind under which CONNECT is configured.
@@ -47,7 +58,7 @@ mod tests {
     use super::*;
 
     fn one(kind: &str, allowed: bool) -> Upgrade {
-        Upgrade { kind: kind.into(), allowed, terminate: false }
+        Upgrade { kind: kind.into(), allowed, terminate: None }
     }
 
     #[test]

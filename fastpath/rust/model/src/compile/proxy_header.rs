@@ -13,11 +13,16 @@ pub(super) fn proxy_header(
     value: proto::ProxyProtocolUpstreamTransport,
     at: &At<'_>,
 ) -> Result<(ProxyHeader, core::TransportSocket), Invalid> {
-    use core::proxy_protocol_config::Version;
     let proto::ProxyProtocolUpstreamTransport { config, transport_socket, allow_unspecified_address } = value;
-    let core::ProxyProtocolConfig { version, pass_through_tlvs, added_tlvs } = config.unwrap_or_default();
     let inner = at.field("transport_socket").required(transport_socket)?;
-    let at = at.field("config");
+    let told = header(config.unwrap_or_default(), &at.field("config"))?;
+    Ok((ProxyHeader { allow_unspecified: allow_unspecified_address, ..told }, inner))
+}
+
+/// What the header says.
+pub(super) fn header(value: core::ProxyProtocolConfig, at: &At<'_>) -> Result<ProxyHeader, Invalid> {
+    use core::proxy_protocol_config::Version;
+    let core::ProxyProtocolConfig { version, pass_through_tlvs, added_tlvs } = value;
     let mut added = Vec::with_capacity(added_tlvs.len());
     for (nth, core::TlvEntry { r#type, value }) in added_tlvs.into_iter().enumerate() {
         let at = at.field("added_tlvs");
@@ -30,11 +35,10 @@ pub(super) fn proxy_header(
         }
         added.push((tlv_kind(r#type, &at.field("type"))?, value.into()));
     }
-    let header = ProxyHeader {
+    Ok(ProxyHeader {
         binary: choice::<Version>(version, &at.field("version"))? == Version::V2,
         passed: tlv_types(pass_through_tlvs.as_ref(), &at.field("pass_through_tlvs"))?,
         added: added.into(),
-        allow_unspecified: allow_unspecified_address,
-    };
-    Ok((header, inner))
+        allow_unspecified: false,
+    })
 }

@@ -55,7 +55,7 @@ impl Engine {
             exchange.chain.stats.rq_ws_on_non_ws_route.inc();
             return Err(Failure::UpgradeRefused);
         }
-        let ends_here = route.get(kind).is_some_and(|upgrade| upgrade.terminate);
+        let ends_here = route.get(kind).is_some_and(|upgrade| upgrade.terminate.is_some());
         exchange.tunnel = Tunnel::Asked { ends_here };
         exchange.request.body = BodyLength::UntilClose;
         websocket::add_key(&mut exchange.request, &mut self.rng);

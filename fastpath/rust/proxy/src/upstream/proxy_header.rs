@@ -7,11 +7,13 @@ use std::rc::Rc;
 
 use meshloom_model::Address;
 use meshloom_model::proxy_header::ProxyHeader;
+use meshloom_model::upgrade::CONNECT;
 use meshloom_wire::proxy_protocol::{Addresses, write_v1, write_v2};
 
 use super::Host;
 use crate::downstream::ConnectionInfo;
 use crate::engine::Engine;
+use crate::exchange::Exchange;
 use crate::reply::Failure;
 use crate::transport::local_address;
 
@@ -24,10 +26,7 @@ impl Engine {
     ) -> Result<Option<Rc<[u8]>>, Failure> {
         let cluster = self.clusters.get(host.cluster);
         let header = cluster.and_then(|cluster| cluster.spec.proxy_header_to(&host.endpoint()));
-        let encoded = header.map(|header| encode(header, info)).transpose();
-        encoded
-            .map(|bytes| bytes.map(Rc::from))
-            .map_err(|reason| Failure::ConnectFailed { reason: format!("PROXY header: {reason}").into() })
+        encoded(header.map(|header| &**header), info)
     }
 
     /// What a connection to this host begins with that serves no client.
@@ -35,6 +34,22 @@ impl Engine {
         let header = self.clusters.get(host.cluster)?.spec.proxy_header_to(&host.endpoint())?.clone();
         encode_own(&header, local_address(fd), to)
     }
+}
+
+impl Exchange {
+    /// What the bytes of a CONNECT that ends here begin with, as its route says.
+    pub(super) fn tunnel_header(&self) -> Result<Option<Rc<[u8]>>, Failure> {
+        let connect = self.forward().and_then(|forward| forward.upgrades.get(CONNECT.as_bytes()));
+        let header = connect.and_then(|upgrade| upgrade.terminate.as_ref()?.header.as_deref());
+        encoded(header, &self.info)
+    }
+}
+
+fn encoded(header: Option<&ProxyHeader>, info: &ConnectionInfo) -> Result<Option<Rc<[u8]>>, Failure> {
+    let bytes = header.map(|header| encode(header, info)).transpose();
+    bytes
+        .map(|bytes| bytes.map(Rc::from))
+        .map_err(|reason| Failure::ConnectFailed { reason: format!("PROXY header: {reason}").into() })
 }
 
 /// The same for a connection that the proxy makes for itself: version 2 says LOCAL.

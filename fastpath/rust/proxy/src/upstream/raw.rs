@@ -19,7 +19,10 @@ impl Engine {
         exchange: &mut Exchange,
         host: Rc<Host>,
     ) -> Result<(), Failure> {
-        let preamble = self.proxy_header(&host, &exchange.info)?;
+        let preamble = match (self.proxy_header(&host, &exchange.info)?, exchange.tunnel_header()?) {
+            (Some(of_cluster), Some(of_route)) => Some([&*of_cluster, &*of_route].concat().into()),
+            (of_cluster, of_route) => of_route.or(of_cluster),
+        };
         let own = Own { name: exchange.name_for(&host), preamble };
         let lane = Lane { speaks: Speaks::Http1, own };
         let connection = self.open_connection(&host, UpstreamState::Busy(token), &lane)?;

@@ -1567,6 +1567,8 @@ pub struct QueryParameter {
 pub mod upgrade_config {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ConnectConfig {
+    #[prost(message, optional, tag = "1")]
+    pub proxy_protocol_config: Option<crate::envoy::config::core::v3::ProxyProtocolConfig>,
 }
 }
 }

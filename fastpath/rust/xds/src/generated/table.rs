@@ -773,7 +773,7 @@ pub(crate) static MESSAGES: &[Message] = &[
         Field { number: 3, name: "connect_config", repeated: false, kind: Kind::Message(103), status: Status::Read, hint: "" },
     ] },
     Message { name: "envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig", fields: &[
-        Field { number: 1, name: "proxy_protocol_config", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "give the cluster a transport socket that writes the PROXY protocol" },
+        Field { number: 1, name: "proxy_protocol_config", repeated: false, kind: Kind::Message(53), status: Status::Read, hint: "" },
         Field { number: 2, name: "allow_post", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "only CONNECT is terminated" },
     ] },
     Message { name: "envoy.config.route.v3.RouteConfiguration", fields: &[
