@@ -10,6 +10,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 from meshloom.fastpath import _core
+from meshloom.meshproxy.resources.cluster_types import with_plain_type
 from meshloom.meshproxy.resources.protos import UnknownType, parse
 from meshloom.meshproxy.resources.references import Reference, inline_files, references
 from meshloom.meshproxy.resources.source import InvalidSource
@@ -43,7 +44,7 @@ def compile_resource(type_url: str, body: bytes, version: str) -> Compiled:
     """Compile one resource as a worker will. Raises Rejected, naming the field at fault."""
     name = ""
     try:
-        inlined = inline_files(type_url, body, read_data_source)
+        inlined = inline_files(type_url, with_plain_type(type_url, body), read_data_source)
         summary = _core.check(type_url, inlined)
         name = summary.name
         return Compiled(

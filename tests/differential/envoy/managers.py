@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.differential.envoy.cases import ANY, Ask, Header, ask, asks, option
-from tests.support.bootstrap import direct, route, router
+from tests.support.bootstrap import TYPE, direct, route, router
 
 ID = "11111111-1111-4111-8111-111111111111"
 UNTRUSTED: tuple[Header, ...] = (
@@ -63,6 +63,13 @@ FORWARDED = [
 
 FORWARDED_PORTS = [ask("/"), ask("/", ("x-forwarded-port", "1")), ask("/", ("x-forwarded-port", "text"))]
 PORTS = {"append_x_forwarded_port": True}
+DETECTION = {
+    "name": "xff",
+    "typed_config": {
+        "@type": TYPE + "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig",
+        "xff_num_trusted_hops": 1,
+    },
+}
 INSIDE = {
     "internal_address_config": {
         "cidr_ranges": [
@@ -81,6 +88,7 @@ ADDRESSES = [
     Managed("xffport", {"use_remote_address": True, "append_x_forwarded_port": True}, FORWARDED_PORTS),
     Managed("xffporthop", {**PORTS, "use_remote_address": True, "xff_num_trusted_hops": 1}, FORWARDED_PORTS),
     Managed("xffportinside", PORTS, FORWARDED_PORTS),
+    Managed("xffdetected", {"original_ip_detection_extensions": [DETECTION]}, FORWARDED),
     Managed(
         "inside",
         INSIDE,

@@ -9,8 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.bootstrap import cluster, direct, http_listener, route, static, tcp_listener, virtual_host
+from tests.support.bootstrap import (
+    TYPE,
+    address,
+    cluster,
+    direct,
+    http_listener,
+    route,
+    static,
+    tcp_listener,
+    virtual_host,
+)
 from tests.support.client import fetch
+from tests.support.origin import Origin
 from tests.support.proxies import KINDS, Kind, Proxy, running
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
@@ -73,3 +84,24 @@ def test_static_layers_of_the_runtime_override_defaults(kind: Kind, tmp_path: Pa
         ]
 
     assert answers == [201] * 5 + [204] * 5
+
+
+@pytest.mark.parametrize("single", [False, True], ids=["strict", "logical"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_names_are_resolved_for_clusters_of_the_dns_extension(
+    kind: Kind, single: bool, tmp_path: Path
+) -> None:
+    origin = Origin()
+    config = {
+        "@type": TYPE + "envoy.extensions.clusters.dns.v3.DnsCluster",
+        "dns_lookup_family": "V4_ONLY",
+        "all_addresses_in_single_endpoint": single,
+    }
+    up = cluster("up", cluster_type={"name": "envoy.cluster.dns", "typed_config": config})
+    del up["type"]
+    member = {"endpoint": {"address": address(origin.port, "localhost")}}
+    up["load_assignment"]["endpoints"] = [{"lb_endpoints": [member]}]
+    listener = http_listener("web", [virtual_host(route({"prefix": "/"}, "up"))])
+    with running(kind, static([listener], [up]), tmp_path) as proxy:
+        assert fetch(proxy.port("web")).status == 200
+    origin.close()

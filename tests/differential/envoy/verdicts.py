@@ -193,4 +193,31 @@ FIELDS = [
     change("resolver", cluster={"type": "STRICT_DNS", "typed_dns_resolver_config": packed(RESOLVER)}),
     change("eyeballs", cluster={"upstream_connection_options": {"happy_eyeballs_config": {}}}),
 ]
-CHANGES = [*FIELDS, *BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]
+XFF = packed("http.original_ip_detection.xff.v3.XffConfig", xff_num_trusted_hops=1)
+
+
+def typed(name: str, **fields: Any) -> Json:
+    return {"type": None, "cluster_type": {"name": name, **fields}}
+
+
+TYPES = [
+    *(
+        change(name, cluster=typed(f"envoy.cluster.{name}"))
+        for name in ("static", "strict_dns", "logical_dns", "dns")
+    ),
+    change("no such cluster type", cluster=typed("envoy.cluster.none")),
+    change(
+        "DNS as an extension",
+        cluster=typed(**packed("clusters.dns.v3.DnsCluster", dns_lookup_family="V4_ONLY")),
+    ),
+    change(
+        "underscores",
+        cluster={"common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"}},
+    ),
+    change("hops as an extension", manager={"original_ip_detection_extensions": [XFF]}),
+    change("hops twice", manager={"original_ip_detection_extensions": [XFF], "xff_num_trusted_hops": 1}),
+    change(
+        "hops at the edge", manager={"original_ip_detection_extensions": [XFF], "use_remote_address": True}
+    ),
+]
+CHANGES = [*TYPES, *FIELDS, *BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]

@@ -6,12 +6,14 @@ use std::time::Duration;
 use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::extensions::filters::network::http_connection_manager::v3 as proto;
 
+use meshloom_xds::envoy::extensions::http::original_ip_detection::xff::v3 as xff;
+
 use super::access_log::access_logs;
 use super::context::Context;
 use super::http_filter::http_filters;
 use super::http2::http2_options;
 use super::local_reply::local_replies;
-use super::parts::{choice, duration, extension, limit, prefixes, text, unsupported};
+use super::parts::{choice, duration, extension, limit, prefixes, text, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::route::route_table;
 use super::types;
@@ -133,17 +135,45 @@ fn request_id(value: &Proto, at: &At<'_>) -> Result<RequestIdOptions, Invalid> {
 }
 
 fn trust(value: &Proto, at: &At<'_>) -> Result<TrustOptions, Invalid> {
+    let at_manager = at;
     let internal = value.internal_address_config.as_ref();
     let at = at.field("internal_address_config");
     let ranges =
         internal.map(|config| prefixes(&config.cidr_ranges, &at.field("cidr_ranges"))).transpose()?;
     Ok(TrustOptions {
         use_remote_address: value.use_remote_address.unwrap_or(false),
-        trusted_hops: value.xff_num_trusted_hops,
+        trusted_hops: detected_hops(value, at_manager)?.unwrap_or(value.xff_num_trusted_hops),
         skip_append: value.skip_xff_append,
         append_port: value.append_x_forwarded_port,
         internal: ranges.unwrap_or_default(),
     })
+}
+
+/// The older field in the form of an extension; there is one at most, and nothing else says who the client is.
+fn detected_hops(value: &Proto, at: &At<'_>) -> Result<Option<u32>, Invalid> {
+    let at = at.field("original_ip_detection_extensions");
+    let [core::TypedExtensionConfig { name: _, typed_config }] = &*value.original_ip_detection_extensions
+    else {
+        return match value.original_ip_detection_extensions.is_empty() {
+            true => Ok(None),
+            false => Err(at.refuse("give one extension at most")),
+        };
+    };
+    if value.use_remote_address == Some(true) || value.xff_num_trusted_hops > 0 {
+        return Err(at.refuse("use_remote_address and xff_num_trusted_hops exclude this"));
+    }
+    let at = at.item(0);
+    let at = at.field("typed_config");
+    match extension(typed_config.as_ref(), &at)? {
+        (types::XFF, any) => {
+            let xff::XffConfig { xff_num_trusted_hops, skip_xff_append } = unpack(any, &at)?;
+            match skip_xff_append {
+                Some(false) => Err(at.field("skip_xff_append").refuse("nothing is appended; give true")),
+                Some(true) | None => Ok(Some(xff_num_trusted_hops)),
+            }
+        }
+        (other, _) => Err(unsupported(other, "give an XffConfig", &at)),
+    }
 }
 
 fn server_header(value: &Proto, at: &At<'_>) -> Result<ServerHeader, Invalid> {

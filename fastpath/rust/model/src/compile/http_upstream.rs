@@ -8,7 +8,7 @@ use meshloom_xds::envoy::extensions::upstreams::http::v3 as proto;
 
 use super::hcm::{DEFAULT_MAX_HEADERS, at_least_one};
 use super::http2::http2_options;
-use super::parts::{choice, extension, limit, unpack, unsupported};
+use super::parts::{extension, limit, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::types;
 use crate::cluster::{HttpProtocol, HttpUpstream, ServerNames};
@@ -130,22 +130,16 @@ fn options(
     max_requests: Option<u32>,
     at: &At<'_>,
 ) -> Result<HttpUpstream, Invalid> {
-    use core::http_protocol_options::HeadersWithUnderscoresAction as Underscores;
     let core::HttpProtocolOptions {
         idle_timeout,
         max_connection_duration,
         max_headers_count,
         max_response_headers_kb,
         max_stream_duration,
-        headers_with_underscores_action,
+        // It is about requests.
+        headers_with_underscores_action: _,
         max_requests_per_connection,
     } = common.unwrap_or_default();
-    let at_underscores = at.field("headers_with_underscores_action");
-    if choice::<Underscores>(headers_with_underscores_action, &at_underscores)? != Underscores::Allow {
-        return Err(
-            at_underscores.refuse("responses are passed on; give this in the HTTP connection manager")
-        );
-    }
     let kilobytes = max_response_headers_kb.unwrap_or(DEFAULT_MAX_HEADERS_KB);
     if !(1..=MAX_HEADERS_KB).contains(&kilobytes) {
         return Err(at.field("max_response_headers_kb").refuse(format!("give 1 to {MAX_HEADERS_KB}")));

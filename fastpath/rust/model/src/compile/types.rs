@@ -41,6 +41,7 @@ pub(super) const LB_MAGLEV: &str = "envoy.extensions.load_balancing_policies.mag
 pub(super) const CARES: &str = "envoy.extensions.network.dns_resolver.cares.v3.CaresDnsResolverConfig";
 pub(super) const GETADDRINFO: &str =
     "envoy.extensions.network.dns_resolver.getaddrinfo.v3.GetAddrInfoDnsResolverConfig";
+pub(super) const XFF: &str = "envoy.extensions.http.original_ip_detection.xff.v3.XffConfig";
 pub(super) const TYPED_STRUCT: &str = "xds.type.v3.TypedStruct";
 pub(super) const UDPA_TYPED_STRUCT: &str = "udpa.type.v1.TypedStruct";
 /// Istio's filters, whose messages Envoy's API lacks: they travel in a `TypedStruct`.

@@ -1850,6 +1850,8 @@ pub struct HttpConnectionManager {
     pub use_remote_address: Option<bool>,
     #[prost(uint32, tag = "19")]
     pub xff_num_trusted_hops: u32,
+    #[prost(message, repeated, tag = "46")]
+    pub original_ip_detection_extensions: Vec<crate::envoy::config::core::v3::TypedExtensionConfig>,
     #[prost(message, optional, tag = "25")]
     pub internal_address_config: Option<crate::envoy::extensions::filters::network::http_connection_manager::v3::http_connection_manager::InternalAddressConfig>,
     #[prost(bool, tag = "21")]
@@ -2058,6 +2060,21 @@ pub struct ClusterWeight {
     pub weight: u32,
 }
 }
+}
+}
+}
+}
+}
+pub mod http {
+pub mod original_ip_detection {
+pub mod xff {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct XffConfig {
+    #[prost(uint32, tag = "1")]
+    pub xff_num_trusted_hops: u32,
+    #[prost(message, optional, tag = "3")]
+    pub skip_xff_append: Option<bool>,
 }
 }
 }
