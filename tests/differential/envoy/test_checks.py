@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.differential.envoy.checked import Checked, Say
-from tests.differential.envoy.checks import AT_ONCE, CASES, Case
+from tests.differential.envoy.checks import AT_ONCE, CASES, CLOSE, ILL, LOST, OK, PING, Case, grpc
 from tests.support.bootstrap import cluster, http_listener, route, static, virtual_host
 from tests.support.client import fetch
 from tests.support.proxies import KINDS, Kind, Proxy, running
-from tests.support.wait import eventually
+from tests.support.wait import eventually, until
 
 pytestmark = pytest.mark.xdist_group("differential-envoy")
 
@@ -84,6 +85,49 @@ def test_checks_ask_and_judge_alike(observed: dict[Kind, dict[str, Observed]], c
     different = {key for key in ours.keys() | theirs.keys() if ours.get(key) != theirs.get(key)}
     wanted = DIFFERENCES.get(case.name, set())
     assert different == wanted, {key: (ours.get(key), theirs.get(key)) for key in different ^ wanted}
+
+
+EVENTS = [
+    Case("healthy", [OK, ILL, OK, OK, CLOSE, CLOSE]),
+    Case("at-first", [ILL, LOST]),
+    Case("degrading", [Say(200, [("x-envoy-degraded", "")]), OK, Say(200, [("x-envoy-degraded", "")]), ILL]),
+    Case("calls", [grpc(1), grpc(2)], "grpc"),
+    Case("bytes", [Say(raw=b"PONG"), CLOSE, CLOSE], "tcp", PING),
+]
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_events_are_written_alike(all_of_them: bool, tmp_path: Path) -> None:
+    written = []
+    for kind in KINDS:
+        log = tmp_path / f"{kind}-events"
+        more: dict[str, Any] = {"event_log_path": str(log)}
+        for field in ("always_log_health_check_failures", "always_log_health_check_success"):
+            more[field] = all_of_them
+        with contextlib.ExitStack() as stack:
+            cases = [replace(case, more=more) for case in EVENTS]
+            origins = [stack.enter_context(case.origin()) for case in cases]
+            clusters = [case.resource(each.port) for case, each in zip(cases, origins, strict=True)]
+            for made in clusters:
+                made["load_assignment"]["endpoints"][0]["locality"] = {"region": "r", "zone": "z"}
+            listener = http_listener("l", [virtual_host(route({"prefix": "/"}, "healthy"))])
+            flags = ["--file-flush-interval-msec", "50"]
+            stack.enter_context(running(kind, static([listener], clusters), tmp_path / kind, *flags))
+            until(lambda origins=origins: all(origin.done for origin in origins))  # type: ignore[misc]
+        written.append(events_of(log))
+    ours, envoys = written
+    assert ours == envoys
+
+
+def events_of(log: Path) -> dict[str, list[Any]]:
+    """The events of each cluster in their order, without what chance decides."""
+    events: dict[str, list[Any]] = {}
+    for line in log.read_text().splitlines():
+        event = json.loads(line)
+        del event["timestamp"]
+        del event["host"]["socket_address"]["port_value"]
+        events.setdefault(event["cluster_name"], []).append(event)
+    return events
 
 
 def flags_of(proxy: Proxy, port: int) -> str:

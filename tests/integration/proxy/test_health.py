@@ -274,7 +274,7 @@ def test_events_are_written_as_envoy_writes_them(start: Start, origin: MakeOrigi
     until(lambda: path.exists() and path.read_text().count("\n") >= 2, "no events")
     events = [json.loads(line) for line in path.read_text().splitlines()]
     assert events[0]["add_healthy_event"] == {"first_check": True}
-    assert events[1]["eject_unhealthy_event"] == {"failure_type": "ACTIVE"}
+    assert events[1]["eject_unhealthy_event"] == {"failure_type": "ACTIVE", "http_status_code": 503}
     assert {(each["cluster_name"], each["health_checker_type"]) for each in events} == {("c", "HTTP")}
     assert events[0]["host"]["socket_address"]["port_value"] == port
 

@@ -220,6 +220,8 @@ impl Engine {
 
     fn finish_check(&mut self, check: &mut Check, end: End) {
         check.stage = Stage::Waiting;
+        let status = check.link.as_ref().filter(|_| !end.is_network());
+        let status = status.map_or(0, |link| link.talk.status(&check.spec));
         let reusable = check.spec.reuse_connection
             && !end.is_network()
             && check
@@ -229,7 +231,7 @@ impl Engine {
         if !reusable {
             check.link = None;
         }
-        let change = self.note_finding(check, end);
+        let change = self.note_finding(check, end, status);
         let used = self.clusters.get(check.host.cluster).is_some_and(|cluster| cluster.used);
         let passed = matches!(end.finding(), meshloom_balance::Finding::Passed { .. });
         let pause = check.pauses().after(passed, change, used, &mut self.rng);
@@ -237,7 +239,7 @@ impl Engine {
     }
 
     /// Counts, tells and logs what was found.
-    fn note_finding(&mut self, check: &mut Check, end: End) -> Change {
+    fn note_finding(&mut self, check: &mut Check, end: End, status: u16) -> Change {
         self.count_check(check, end);
         let (first, before) = (check.record.is_first(), check.record.verdict());
         let change = check.record.note(end.finding(), check.rules());
@@ -251,7 +253,7 @@ impl Engine {
             self.tell_verdict(id, &check.host, known);
         }
         let name = self.cluster_name(id);
-        self.log_check(check, &name, &Findings { end, change, first, before });
+        self.log_check(check, &name, &Findings { end, status, change, first, before });
         change
     }
 
@@ -276,7 +278,7 @@ impl Engine {
 
     fn note_unwell(&mut self, token: Token) {
         let Some(mut check) = self.checks.take(token) else { return };
-        self.note_finding(&mut check, End::Told);
+        self.note_finding(&mut check, End::Told, 0);
         self.settle_check(token, check);
     }
 

@@ -1,16 +1,22 @@
 //! The event log: a JSON object a line, as Envoy writes its HealthCheckEvent.
 
+use std::sync::Arc;
+
 use meshloom_balance::{Change, Verdict};
 use meshloom_model::Address;
+use meshloom_model::endpoint::Locality;
 use meshloom_model::template::TimeFormat;
 use serde_json::{Value, json};
 
 use super::check::{Check, End};
 use crate::engine::Engine;
+use crate::upstream::Host;
 
 /// What happened, with its name in the event.
 pub(super) struct Findings {
     pub(super) end: End,
+    /// The HTTP status of the answer, zero without one.
+    pub(super) status: u16,
     pub(super) change: Change,
     pub(super) first: bool,
     pub(super) before: Verdict,
@@ -27,16 +33,28 @@ impl Engine {
         let Some(path) = log.path.to_str() else { return };
         let sink = self.logs.open(path);
         let now = self.now();
+        let locality = self.locality_of(&check.host);
         for (name, what) in events {
             let line = json!({
                 "health_checker_type": check.kind(),
                 "host": host(&check.host.address()),
                 "cluster_name": cluster,
+                "locality": locality,
                 "timestamp": timestamp(self.clock.wall()),
                 name: what,
             });
             self.logs.append(sink, now, |out| out.extend_from_slice(format!("{line}\n").as_bytes()));
         }
+    }
+}
+
+impl Engine {
+    fn locality_of(&self, of: &Host) -> Value {
+        let endpoints = self.snapshot.cluster(of.cluster).and_then(|spec| self.snapshot.endpoints(spec));
+        let endpoint = of.endpoint();
+        let found = endpoints.and_then(|all| all.locality_of(&endpoint)).map(|group| &group.locality);
+        let of = |name: fn(&Locality) -> &Arc<str>| found.map_or("", |locality| name(locality));
+        json!({"region": of(|at| &at.region), "zone": of(|at| &at.zone), "sub_zone": of(|at| &at.sub_zone)})
     }
 }
 
@@ -67,10 +85,17 @@ fn events(check: &Check, findings: &Findings, failures: bool, successes: bool) -
                 _ => "ACTIVE",
             };
             if changed && !failed {
-                events.push(("eject_unhealthy_event", json!({"failure_type": kind})));
+                events.push((
+                    "eject_unhealthy_event",
+                    json!({"failure_type": kind, "http_status_code": findings.status}),
+                ));
             }
             if first || failures {
-                let what = json!({"failure_type": kind, "first_check": first});
+                let what = json!({
+                    "failure_type": kind,
+                    "first_check": first,
+                    "http_status_code": findings.status,
+                });
                 events.push(("health_check_failure_event", what));
             }
         }
@@ -86,6 +111,7 @@ fn host(address: &Address) -> Value {
                 "address": ip.ip().to_string(),
                 "port_value": ip.port(),
                 "resolver_name": "",
+                "network_namespace_filepath": "",
                 "ipv4_compat": false,
             }
         }),

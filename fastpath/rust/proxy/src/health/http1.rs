@@ -109,6 +109,10 @@ impl Http1Talk {
         }
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.reading.as_ref().map_or(0, |(reply, _)| reply.status)
+    }
+
     pub(super) fn is_reusable(&self) -> bool {
         self.keep_alive && self.held.is_empty()
     }

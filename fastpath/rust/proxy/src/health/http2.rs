@@ -117,6 +117,10 @@ impl Http2Talk {
         }
     }
 
+    pub(super) fn status(&self) -> u16 {
+        self.reply.as_ref().map_or(0, |reply| reply.status)
+    }
+
     pub(super) fn is_reusable(&self) -> bool {
         !self.broken
             && self.connection.as_ref().is_some_and(|connection| {

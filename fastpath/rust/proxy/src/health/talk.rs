@@ -79,6 +79,15 @@ impl Talk {
         }
     }
 
+    /// The HTTP status of the last answer; zero where there was none, or another protocol's.
+    pub(super) fn status(&self, spec: &HealthCheck) -> u16 {
+        match (self, &spec.probe) {
+            (Self::Http1(talk), _) => talk.status(),
+            (Self::Http2(talk), Probe::Http(_)) => talk.status(),
+            _ => 0,
+        }
+    }
+
     /// May the connection carry another check?
     pub(super) fn is_reusable(&self, spec: &HealthCheck) -> bool {
         match (self, &spec.probe) {
