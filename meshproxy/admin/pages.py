@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from meshloom.meshproxy.admin import certs, stats
+from meshloom.meshproxy.admin import certs, process, stats
 from meshloom.meshproxy.admin.clusters import clusters_json, clusters_text, listeners_json, listeners_text
 from meshloom.meshproxy.admin.dump import config_dump, only, resource_fields, to_dict
 from meshloom.meshproxy.admin.own import own_stats
@@ -160,6 +160,11 @@ def _health(failed: bool) -> Callable[[View, Query], Response]:
     return change
 
 
+def _reset_counters(view: View, query: Query) -> Response:
+    view.reset_counters()
+    return _text("OK\n")
+
+
 def _help(view: View, query: Query) -> Response:
     return _text(f"admin commands are:\n{_commands()}")
 
@@ -187,8 +192,11 @@ PAGES = {
     ),
     "/listeners": Page(_listeners, "listeners and where they are bound; format=json"),
     "/logging": Page(_logging, "change the log level: level=LEVEL", "POST"),
+    "/memory": Page(lambda view, query: _json(process.memory(view)), "memory of the workers"),
     "/quitquitquit": Page(_quit, "drain and end", "POST"),
     "/ready": Page(_ready, "200 and LIVE once everything serves"),
+    "/reset_counters": Page(_reset_counters, "count from zero in these pages", "POST"),
+    "/runtime": Page(lambda view, query: _json(process.runtime(view)), "runtime keys and their values"),
     "/server_info": Page(_server_info, "version, state, options, node"),
     "/stats": Page(_stats, "everything counted; filter=RE, usedonly, format=json|prometheus"),
     "/stats/prometheus": Page(_prometheus, "everything counted, for Prometheus; filter=RE, usedonly"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from meshloom.fastpath.telemetry import Region
+from meshloom.fastpath.telemetry import Kind, Region
 from meshloom.fastpath.totals import Totals
 from meshloom.meshproxy.admin.stats import Sample
 from meshloom.meshproxy.agent.agent import Agent
@@ -24,6 +24,8 @@ class View:
     started: float = field(default_factory=time.monotonic)
     health_failed: bool = False
     """By POST /healthcheck/fail."""
+    forgotten: dict[int, int] = field(default_factory=dict)
+    """What counters of the workers had counted when they were reset last, by their number."""
 
     @classmethod
     def of(cls, agent: Agent, regions: list[Region]) -> View:
@@ -52,7 +54,18 @@ class View:
         """What the workers count, summed over them, as of now."""
         self.totals.poll()
         for number, series in enumerate(self.totals.series):
-            yield Sample(series, self.totals.value(number))
+            value = self.totals.value(number)
+            if isinstance(value, int) and (before := self.forgotten.get(number)):
+                value -= before
+            yield Sample(series, value)
+
+    def reset_counters(self) -> None:
+        """Count from zero, in these pages: whoever scrapes elsewhere goes on as before."""
+        self.totals.poll()
+        for number, series in enumerate(self.totals.series):
+            value = self.totals.value(number)
+            if series.kind is Kind.COUNTER and isinstance(value, int):
+                self.forgotten[number] = value
 
     def wall_time(self, since: float) -> float:
         """A time of the agent's clock as seconds since 1970."""

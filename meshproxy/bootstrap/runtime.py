@@ -31,10 +31,17 @@ _FRACTION = {"numerator", "denominator"}
 def runtime_values(bootstrap: Any) -> Values:
     """Every key that a static layer sets; later layers win."""
     values: dict[str, Any] = {}
-    for layer in bootstrap.layered_runtime.layers:
-        if layer.HasField("static_layer"):
-            values.update(_flat(json_format.MessageToDict(layer.static_layer), ""))
+    for _, layer in layer_values(bootstrap):
+        values.update(layer)
     return values
+
+
+def layer_values(bootstrap: Any) -> list[tuple[str, Values]]:
+    """Each layer's name and keys; layers that are not static have none."""
+    return [
+        (layer.name, dict(_flat(json_format.MessageToDict(layer.static_layer), "")))
+        for layer in bootstrap.layered_runtime.layers
+    ]
 
 
 def runtime_faults(values: Values) -> Iterator[Fault]:

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.meshproxy.test_lifecycle import proxy_to
 from tests.support.client import fetch
 from tests.support.origin import Origin
-from tests.support.proxies import Proxy, running
+from tests.support.proxies import Kind, Proxy, running
 from tests.support.wait import until
 
 
@@ -127,3 +127,38 @@ def test_a_failed_health_check_is_not_ready(proxy: Proxy) -> None:
 
 def test_the_address_file_has_envoys_form(proxy: Proxy, origin: Origin, tmp_path: Path) -> None:
     assert proxy.admin.startswith("127.0.0.1:")
+
+
+def test_counters_start_again_from_zero_when_asked(tmp_path: Path, origin: Origin) -> None:
+    with running("meshproxy", proxy_to(origin), tmp_path) as made:
+        fetch(made.port("web"))
+        until(lambda: made.stat("http.web.downstream_rq_2xx") == 1, "one request")
+        connections = made.stat("cluster.up.upstream_cx_active")
+
+        assert status(made, "/reset_counters", "POST") == (200, "OK\n")
+
+        assert made.stat("http.web.downstream_rq_2xx") == 0
+        assert made.stat("cluster.up.upstream_cx_active") == connections
+        fetch(made.port("web"))
+        until(lambda: made.stat("http.web.downstream_rq_2xx") == 1, "one more")
+
+
+@pytest.mark.parametrize("kind", ["meshproxy", "envoy"])
+def test_runtime_and_memory_are_told_in_envoys_form(kind: Kind, tmp_path: Path) -> None:
+    layers = [
+        {"name": "first", "static_layer": {"a": {"b": 1, "c": "text"}}},
+        {"name": "second", "static_layer": {"a.b": 2, "d": True}},
+        {"name": "admin", "admin_layer": {}},
+    ]
+    with running(kind, {"layered_runtime": {"layers": layers}}, tmp_path) as made:
+        assert json.loads(made.get("/runtime")) == {
+            "layers": ["first", "second", "admin"],
+            "entries": {
+                "a.b": {"layer_values": ["1", "2", ""], "final_value": "2"},
+                "a.c": {"layer_values": ["text", "", ""], "final_value": "text"},
+                "d": {"layer_values": ["", "true", ""], "final_value": "true"},
+            },
+        }
+        memory = json.loads(made.get("/memory"))
+        assert int(memory["allocated"]) > 0
+        assert int(memory["heap_size"]) > 0
