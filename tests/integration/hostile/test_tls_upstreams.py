@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from tests.integration.http2.stage import http2_cluster, tls_client_socket, tls_
 from tests.integration.proxy.pki import Authority
 from tests.support.bootstrap import TYPE, Json, cluster, direct, http_listener, route, static, virtual_host
 from tests.support.client import fetch
+from tests.support.http2_origin import Http2Origin, server_tls
 from tests.support.proxies import Proxy, running
 from tests.support.server import LoopbackServer
 from tests.support.wait import eventually
@@ -130,6 +132,20 @@ def test_a_handshake_that_comes_to_nothing_is_a_failed_connection(stage: Stage, 
 def _sum(proxy: Proxy, gauge: str) -> int:
     lines = (line.partition(": ") for line in proxy.get("/stats").splitlines())
     return sum(int(value) for name, _, value in lines if name.endswith(f".{gauge}"))
+
+
+def test_thousands_of_session_tickets_do_not_keep_an_answer_from_coming(tmp_path: Path) -> None:
+    """More than is read in one turn comes before the answer, without an event of its own."""
+    authority = Authority()
+    chain, key = authority.issue("spiffe://mesh.test/server", dns=("a.test",)).files(tmp_path / "origin")
+    tls = server_tls(chain, key)
+    tls.num_tickets = 4_000
+    origin = Http2Origin(tls=tls)
+    to = http2_cluster("origin", origin.port, transport_socket=tls_client_socket(authority, tmp_path))
+    edge = http_listener("edge", [virtual_host(route({"prefix": "/"}, "origin"))])
+    with running("meshproxy", static([edge], [to]), tmp_path) as proxy:
+        assert fetch(proxy.port("edge")).body == b"ok"
+    origin.close()
 
 
 @pytest.mark.parametrize("version", VERSIONS)

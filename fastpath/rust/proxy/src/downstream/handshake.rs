@@ -47,6 +47,9 @@ impl Engine {
             }
         }
         if down.io.is_handshaking() {
+            if down.io.readable() {
+                self.run_soon(token);
+            }
             return Fate::Keep;
         }
         self.handshake_done(down);

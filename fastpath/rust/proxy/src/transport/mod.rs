@@ -18,7 +18,8 @@ use crate::tls::{TlsError, TlsSession};
 /// What one read gave.
 #[derive(Debug)]
 pub(crate) enum Read {
-    /// So many bytes of plaintext at the front of [`Buffers::input`].
+    /// So many bytes of plaintext at the front of [`Buffers::input`]. None: records of TLS alone have come, and there may
+    /// be more.
     Data(usize),
     /// Nothing now; an event will come.
     Blocked,
@@ -179,7 +180,7 @@ impl Transport {
     }
 
     fn read_tls(&mut self, most: usize, buffers: &mut Buffers) -> Read {
-        loop {
+        for _ in 0..MOST_FRUITLESS {
             let Some(mut tls) = self.tls.take() else { return Read::End };
             if tls.peer_closed() {
                 // Said together with the last data; nothing more counts (RFC 8446 6.1), and no event need come.
@@ -212,6 +213,8 @@ impl Transport {
                 Err(read) => return read,
             }
         }
+        // Whoever floods us with session tickets is not to keep all others waiting.
+        Read::Data(0)
     }
 
     /// Receives behind the ciphertext that `tls` holds, which goes to the front of the buffer once there is more of it;
@@ -347,5 +350,7 @@ impl Transport {
     }
 }
 
+/// Reads in a row that give no plaintext, before others get their turn.
+const MOST_FRUITLESS: u32 = 4;
 /// A send buffer up to this size is kept with its connection for the next time.
 const KEEP_PENDING: usize = 4096;

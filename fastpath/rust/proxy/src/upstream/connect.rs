@@ -144,6 +144,9 @@ impl Engine {
             Read::End => return self.upstream_handshake_failed(upstream, None),
             Read::Failed(error) => return self.upstream_handshake_failed(upstream, Some(&error)),
         }
+        if upstream.io.readable() {
+            self.run_soon(token);
+        }
         if upstream.io.is_handshaking() {
             return UpstreamFate::Keep;
         }
