@@ -1,4 +1,4 @@
-"""What static resources say of each other: clusters that routes name, addresses that listeners share."""
+"""What static resources say of each other: named clusters and secrets, shared addresses."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 from meshloom.meshproxy.bootstrap.document import FieldPath
 from meshloom.meshproxy.bootstrap.faults import Fault, nearest
 from meshloom.meshproxy.resources.compiled import Compiled
-from meshloom.meshproxy.resources.protos import LISTENER, parse
+from meshloom.meshproxy.resources.protos import CLUSTER, LISTENER, parse
+from meshloom.meshproxy.resources.references import SDS_SECRET, parts
 
 _MANAGER = "HttpConnectionManager"
 
@@ -41,6 +42,21 @@ def shared_addresses(static: Any, compiled: Sequence[Compiled]) -> Iterator[Faul
                 where = f"{place[0]}:{place[1]}" if place[1] else place[0]
                 at: FieldPath = ("static_resources", "listeners", indexes.get(one.name, 0), "address")
                 yield Fault(at, f"{where} is also the address of listener {owner!r}")
+
+
+def unknown_secrets(static: Any, compiled: Sequence[Compiled]) -> Iterator[Fault]:
+    """Secrets that are named without a source, so they would have to be in the file."""
+    known = {secret.name for secret in static.secrets}
+    places = {LISTENER: ("listeners", static.listeners), CLUSTER: ("clusters", static.clusters)}
+    for one in compiled:
+        if one.type_url not in places:
+            continue
+        field, resources = places[one.type_url]
+        index = next((n for n, raw in enumerate(resources) if raw.name == one.name), 0)
+        for wanted in parts(one.type_url, one.body, SDS_SECRET):
+            if not wanted.HasField("sds_config") and wanted.name not in known:
+                reason = f"there is no secret {wanted.name!r} in static_resources.secrets"
+                yield Fault(("static_resources", field, index), reason + nearest(wanted.name, known))
 
 
 def _managers(static: Any) -> Iterator[tuple[FieldPath, Any]]:

@@ -19,7 +19,7 @@ from meshloom.meshproxy.bootstrap.document import (
 from meshloom.meshproxy.bootstrap.faults import REFUSED, Fault, faults
 from meshloom.meshproxy.bootstrap.implemented import unimplemented
 from meshloom.meshproxy.bootstrap.lenient import respelled
-from meshloom.meshproxy.bootstrap.links import shared_addresses, unknown_clusters
+from meshloom.meshproxy.bootstrap.links import shared_addresses, unknown_clusters, unknown_secrets
 from meshloom.meshproxy.bootstrap.overload import overload_faults
 from meshloom.meshproxy.bootstrap.runtime import runtime_faults, runtime_values, settle
 from meshloom.meshproxy.options import Options
@@ -83,6 +83,7 @@ def load(options: Options) -> Bootstrap:
     for fault in (
         *unknown_clusters(message.static_resources),
         *shared_addresses(message.static_resources, static),
+        *unknown_secrets(message.static_resources, static),
     ):
         report.add(fault.path, fault.reason)
     dynamic = message.dynamic_resources

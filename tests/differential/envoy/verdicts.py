@@ -100,7 +100,10 @@ BOOTSTRAPS = [
     change("names over TCP", bootstrap={"use_tcp_for_dns_lookups": True}),
     change("no such field", bootstrap={"static_resource": {}}),
 ]
+TLS = "transport_sockets.tls.v3.UpstreamTlsContext"
+NAMED = {"tls_certificate_sds_secret_configs": [{"name": "mine"}]}
 MISTAKES = [
+    change("no such secret", cluster={"transport_socket": packed(TLS, common_tls_context=NAMED)}),
     change("typing error", cluster={"conect_timeout": "1s"}),
     change("no such enum", cluster={"lb_policy": "FASTEST"}),
     change("no such cluster", action={"cluster": "down"}),
