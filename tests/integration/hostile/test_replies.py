@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
 import pytest
@@ -11,8 +10,9 @@ from tests.integration.hostile.conftest import Stage
 from tests.integration.hostile.conversation import Answers, assert_unharmed, converse
 from tests.integration.hostile.replies import CLASSES, Outcome
 from tests.integration.hostile.strict import Message
-from tests.integration.hostile.upstream import LATE_SECONDS, Reply, echo
+from tests.integration.hostile.upstream import Reply, echo
 from tests.support.http2_client import fetch
+from tests.support.wait import eventually
 
 Talk = Callable[[int, str], Answers]
 
@@ -44,10 +44,11 @@ def judge(stage: Stage, outcome: Outcome, talk: Talk = over_http1) -> str | None
         return outcome.reply if request.start == (outcome.method, "/bad") else echo(request)
 
     stage.upstream.script = script
+    before = stage.upstream.late
     answers = talk(stage.port, outcome.method)
     if outcome.reply.late:
         # A request that was sent before they came would have to take them for its answer.
-        time.sleep(LATE_SECONDS * 1.5)
+        assert eventually(lambda: stage.upstream.late > before)
     assert_unharmed(stage.port, stage.upstream)
     problem = problem_of(outcome, answers)
     return f"{outcome.reply.data[:120]!r} ({outcome.reply.then}): {problem}" if problem else None

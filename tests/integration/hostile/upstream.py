@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable
@@ -40,6 +41,8 @@ class Upstream(LoopbackServer):
     script: Script = echo
     requests: list[Message] = field(default_factory=list)
     truncated: int = 0
+    # How often bytes that nobody had asked for were sent.
+    late: int = 0
     # What no proxy may send.
     violations: list[str] = field(default_factory=list)
 
@@ -61,7 +64,10 @@ class Upstream(LoopbackServer):
                 connection.sendall(reply.data)
                 if reply.late:
                     time.sleep(LATE_SECONDS)
-                    connection.sendall(reply.late)
+                    # The proxy may have closed the connection meanwhile.
+                    with contextlib.suppress(ConnectionError):
+                        connection.sendall(reply.late)
+                    self.late += 1
                 if reply.then == "reset":
                     reset(connection)
                 if reply.then != "keep":
