@@ -7,6 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use meshloom_xds::envoy::extensions::transport_sockets::tls::v3 as proto;
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::context::Context;
 use super::parts::{choice, data, duration};
@@ -199,6 +202,22 @@ fn context(value: proto::CommonTlsContext, at: &At<'_>, cx: &mut Context) -> Res
     })
 }
 
+/// Certificate and key are often replaced one after the other: what was read between them must not come into force.
+fn belongs(
+    key: &PrivateKeyDer<'static>,
+    chain: &[CertificateDer<'static>],
+    at: &At<'_>,
+) -> Result<(), Invalid> {
+    let key =
+        any_supported_type(key).map_err(|error| at.refuse(format!("the key cannot be used: {error}")))?;
+    match CertifiedKey::new(chain.to_vec(), key).keys_match() {
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(at.refuse("this is not the key of the certificate"))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Names of protocols for ALPN.
 pub(super) fn protocols(names: &[String], at: &At<'_>) -> Result<Box<[Box<[u8]>]>, Invalid> {
     names.iter().enumerate().map(|(nth, name)| protocol(name, &at.item(nth))).collect()
@@ -218,9 +237,7 @@ pub(super) fn certificate(value: &proto::TlsCertificate, at: &At<'_>) -> Result<
     let chain = data(at_chain.required(certificate_chain.as_ref())?, &at_chain)?;
     let key = data(at_key.required(private_key.as_ref())?, &at_key)?;
     let staple = ocsp_staple.as_ref().map(|staple| data(staple, &at.field("ocsp_staple"))).transpose()?;
-    Ok(TlsCertificate {
-        chain: pem::certificates(&chain, &at_chain)?.into(),
-        key: pem::private_key(&key, &at_key)?,
-        staple: staple.unwrap_or_default().into(),
-    })
+    let (chain, key) = (pem::certificates(&chain, &at_chain)?, pem::private_key(&key, &at_key)?);
+    belongs(&key, &chain, &at_key)?;
+    Ok(TlsCertificate { chain: chain.into(), key, staple: staple.unwrap_or_default().into() })
 }
