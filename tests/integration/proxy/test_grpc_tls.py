@@ -94,8 +94,8 @@ def test_status_and_trailers_come_back(chain: Chain) -> None:
     with pytest.raises(grpc.RpcError) as failed:
         chain.client.unary(b"", metadata=[("say-status", "5"), ("say-text", "gone")], timeout=20)
     assert (failed.value.code(), failed.value.details()) == (grpc.StatusCode.NOT_FOUND, "gone")
-    trailers = dict(failed.value.trailing_metadata())
-    assert trailers["x-trailer"] == "t"
+    trailers: Any = failed.value.trailing_metadata()
+    assert ("x-trailer", "t") in trailers
 
 
 def test_a_cancelled_call_ends_at_the_server(chain: Chain) -> None:
