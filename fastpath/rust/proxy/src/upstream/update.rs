@@ -206,13 +206,11 @@ impl Cluster {
             let came = known.map_or(Some(cx.now), |view| view.since);
             let verdict = self.verdict_of(&host);
             self.hosts.push(host);
-            let key = self
-                .spec
-                .balance
-                .policy
-                .is_consistent()
-                .then(|| hash_key(endpoint, self.spec.balance.hash_hostnames));
-            views.push(EndpointView { verdict, key, ..view(endpoint, endpoints.map(|all| &**all), came) });
+            views.push(EndpointView {
+                verdict,
+                key: self.hash_key(endpoint),
+                ..view(endpoint, endpoints.map(|all| &**all), came)
+            });
         }
         // Endpoints that come and go are Envoy's business with discovery; a changed cluster is another one.
         let discovers = match self.spec.endpoints {
@@ -231,6 +229,12 @@ impl Cluster {
         self.update_health(cx);
         gone.iter().for_each(|host| host.removed.set(true));
         gone
+    }
+
+    /// What consistent hashing knows an endpoint by, where it is asked.
+    fn hash_key(&self, endpoint: &Endpoint) -> Option<Arc<str>> {
+        let balance = &self.spec.balance;
+        balance.policy.is_consistent().then(|| hash_key(endpoint, balance.hash_hostnames))
     }
 
     /// What health checks say of an endpoint; before the first one, that it is not healthy.
