@@ -15,6 +15,11 @@ from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+CURVES: dict[str, ec.EllipticCurve] = {
+    "ecdsa": ec.SECP256R1(),
+    "p384": ec.SECP384R1(),
+    "p521": ec.SECP521R1(),
+}
 HOUR = datetime.timedelta(hours=1)
 BOTH = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH)
 KEY_USAGES = (
@@ -37,7 +42,7 @@ def now() -> datetime.datetime:
 def new_key(kind: str = "ecdsa") -> Key:
     if kind == "rsa":
         return rsa.generate_private_key(65537, 2048)
-    return ec.generate_private_key({"ecdsa": ec.SECP256R1(), "p384": ec.SECP384R1()}[kind])
+    return ec.generate_private_key(CURVES[kind])
 
 
 def uri(name: str) -> x509.GeneralName:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -18,6 +18,8 @@ from tests.support.proxies import Proxy, side_by_side
 CA = Authority()
 RSA = CA.issue(dns("a.test"), dns("*.wild.test"), subject="rsa", kind="rsa")
 ECDSA = CA.issue(dns("b.test"), dns("*.wild.test"), subject="ecdsa")
+P384 = CA.issue(dns("a.test"), subject="p384", kind="p384")
+P521 = CA.issue(dns("a.test"), subject="p521", kind="p521")
 MUST = CA.issue(dns("a.test"), subject="must", must_staple=True)
 FRESH, STALE = CA.ocsp(RSA), CA.ocsp(RSA, ends=-timedelta(hours=1))
 
@@ -53,16 +55,22 @@ SOCKETS: dict[str, Json] = {
     "by_client": downstream(
         RSA, common={"tls_params": {"ecdh_curves": ["X25519", "P-256"]}}, prefer_client_ciphers=True
     ),
+    "p384": downstream(P384),
+    "p521": downstream(P521),
+    "all_kinds": downstream(P384, ECDSA, RSA),
     "lenient": stapled("LENIENT_STAPLING", FRESH),
     "lenient_stale": stapled("LENIENT_STAPLING", STALE),
     "strict": stapled("STRICT_STAPLING", FRESH),
     "strict_stale": stapled("STRICT_STAPLING", STALE),
     "must": stapled("MUST_STAPLE", FRESH),
 }
+LARGER_CURVES = "p384", "p521", "all_kinds"
 HELLOS = {
     "default": "",
     "a": "-servername a.test",
     "b": "-servername b.test",
+    "deep": "-servername x.y.wild.test",
+    "no_name": "-noservername",
     "x": "-servername x.test",
     "wild": "-servername x.wild.test",
     "tls12": "-tls1_2",
@@ -103,7 +111,7 @@ def handshake(port: int, flags: str) -> Outcome | None:
         return found.group(1).strip() if found else ""
 
     suite = find(r"New, (.*)")
-    if "NONE" in suite or not suite:
+    if "NONE" in suite or not suite or not find(r"subject=(.*)"):
         return None
     signed = find(r"Peer signing digest: (.*)"), find(r"Peer signature type: (.*)")
     stapled = "OCSP Response Status: successful" in told
@@ -124,4 +132,8 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Proxy, P
 def test_handshakes_come_out_as_with_envoy(name: str, proxies: tuple[Proxy, Proxy]) -> None:
     ours, envoy = (proxy.port(name) for proxy in proxies)
     for hello, flags in HELLOS.items():
-        assert handshake(ours, flags) == handshake(envoy, flags), hello
+        pair = [handshake(ours, flags), handshake(envoy, flags)]
+        if name in LARGER_CURVES and "tls1_2" in flags:
+            # In TLS 1.2 Envoy signs with SHA-256 whatever the curve is; we keep to the digest of the curve.
+            pair = [outcome and replace(outcome, signed=()) for outcome in pair]
+        assert pair[0] == pair[1], hello
