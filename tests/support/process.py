@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,12 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of CPU so far, user's and kernel's, and bytes of resident memory now."""
+    """Seconds of CPU so far, user's and kernel's; bytes resident now; and seconds so far in which its
+    threads could have run while the machine ran others."""
 
     cpu: float
     memory: int
+    waited: float
 
 
 def children(pid: int) -> list[int]:
@@ -40,4 +43,12 @@ def command_line(pid: int) -> bytes:
 def cost(pid: int) -> Cost:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return Cost((int(fields[11]) + int(fields[12])) / _TICK, pages * _PAGE)
+    return Cost((int(fields[11]) + int(fields[12])) / _TICK, pages * _PAGE, _waited(pid))
+
+
+def _waited(pid: int) -> float:
+    nanoseconds = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+            nanoseconds += int((task / "schedstat").read_text().split()[1])
+    return nanoseconds / 1e9

@@ -47,12 +47,15 @@ class Measured:
     meanwhile: float
     # How late the machine was at worst in waking a thread that has nothing to do with the proxy.
     lateness: float
+    # How long the machine let the worker and ourselves wait for a processor.
+    waited: float
 
     def is_bounded(self) -> bool:
         """Cut, or cheaper for the worker than for its sender; in either case nobody else notices."""
         stopped = self.outcome.cut or self.worker_cpu <= self.outcome.cpu + CPU_SLACK
         while_it_lasted = self.outcome.seconds if self.outcome.cut else 0.0
-        unnoticed = self.meanwhile <= RATIO * self.at_rest + 2 * self.lateness + while_it_lasted
+        machine = 2 * self.lateness + self.waited
+        unnoticed = self.meanwhile <= RATIO * self.at_rest + machine + while_it_lasted
         return stopped and unnoticed and self.memory < MEMORY
 
 
@@ -132,10 +135,11 @@ class Stage:
     def measure(self, name: str, attack: Callable[[int], Outcome]) -> Measured:
         """Runs an attack beside a neighbour."""
         neighbour = self._neighbour()
-        before = cost(self.worker)
+        before, ourselves = cost(self.worker), cost(os.getpid())
         neighbour.start()
         outcome = attack(self.port)
         during = cost(self.worker)
+        waited = during.waited - before.waited + cost(os.getpid()).waited - ourselves.waited
         neighbour.finish()
         self.measured[name] = Measured(
             outcome,
@@ -144,6 +148,7 @@ class Stage:
             self.at_rest,
             neighbour.p99(),
             neighbour.lateness,
+            max(waited, 0.0),  # the delays of threads that have ended are forgotten
         )
         return self.measured[name]
 
