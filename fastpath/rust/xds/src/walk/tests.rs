@@ -26,11 +26,11 @@ fn a_resource_of_implemented_fields_passes() {
 
 #[test]
 fn a_refused_field_is_named_with_its_path_through_lists_and_any() {
-    // HttpConnectionManager.tracing (7) in the second filter of the first chain.
+    // HttpConnectionManager.tracing (7).provider (9) in the second filter of the first chain.
     let manager = Any {
         type_url: "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
             .to_owned(),
-        value: raw(7, b""),
+        value: raw(7, &raw(9, b"")),
     };
     let plain = listener::Filter::default();
     let filter = listener::Filter { name: "h".to_owned(), typed_config: Some(manager) };
@@ -39,7 +39,7 @@ fn a_refused_field_is_named_with_its_path_through_lists_and_any() {
 
     let found = paths(LISTENER, &resource.encode_to_vec());
 
-    let wanted = "filter_chains[0].filters[1].typed_config.tracing".to_owned();
+    let wanted = "filter_chains[0].filters[1].typed_config.tracing.provider".to_owned();
     assert_eq!(found, [(wanted, Reason::Field("spans are not written yet"))]);
 }
 
