@@ -38,6 +38,7 @@ class Managed:
     manager: Mapping[str, Any]
     asks: Sequence[Ask]
     routes: Sequence[Mapping[str, Any]] = field(default_factory=lambda: [route(ANY, "origin")])
+    hosts: Mapping[str, Any] = field(default_factory=dict)  # fields of the virtual host
 
     @property
     def host(self) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.differential.envoy import differences
+from tests.differential.envoy.locations import LOCATIONS
 from tests.differential.envoy.logs import both
 from tests.differential.envoy.managers import MANAGED, Managed
 from tests.differential.envoy.observe import observe
@@ -18,7 +19,7 @@ from tests.support.client import fetch
 from tests.support.origin import Origin
 from tests.support.proxies import Proxy, side_by_side
 
-CASES = [*MANAGED, *REPLIES]
+CASES = [*MANAGED, *REPLIES, *LOCATIONS]
 LOG = (
     "%REQ(:AUTHORITY)% %REQ(:METHOD)% %REQ(X-ENVOY-ORIGINAL-PATH?:PATH)% %PROTOCOL% %RESPONSE_CODE% "
     "%RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS% %BYTES_RECEIVED% %BYTES_SENT% %UPSTREAM_CLUSTER% "
@@ -42,7 +43,9 @@ def proxies(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     def bootstrap(kind: str) -> dict[str, object]:
         log = file_log(folder / f"{kind}.log", LOG)
         listeners = [
-            http_listener(case.name, [virtual_host(*case.routes)], access_log=[log], **case.manager)
+            http_listener(
+                case.name, [virtual_host(*case.routes, **case.hosts)], access_log=[log], **case.manager
+            )
             for case in CASES
         ]
         return static(listeners, clusters)
@@ -66,6 +69,13 @@ def test_same_access_log_as_envoy(proxies: list[Proxy]) -> None:
     wanted = sum(len(case.asks) for case in CASES)
     ours, envoys = both(proxies[0].folder.parent, wanted)
     assert ours == envoys
+
+
+def test_redirects_count_as_direct_responses(proxies: list[Proxy]) -> None:
+    """Runs after the cases: routes that redirect and hosts that require TLS."""
+    for name in ("redirectempty", "tlsall", "direct404with"):
+        counts = [proxy.stat(f"http.{name}.rq_direct_response") for proxy in proxies]
+        assert counts[0] == counts[1] > 0, name
 
 
 def test_a_status_without_a_body_has_none_in_any_form(proxies: list[Proxy]) -> None:

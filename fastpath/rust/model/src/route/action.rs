@@ -267,7 +267,7 @@ pub struct Redirect {
 /// The port of a redirect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PortRewrite {
-    /// The request's, unless the scheme changes from http to https or back and the port is the old scheme's own.
+    /// The request's, unless the scheme changes and the port is the old scheme's own.
     Keep,
     /// This one.
     Set(u16),

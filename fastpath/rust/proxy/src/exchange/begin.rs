@@ -143,10 +143,7 @@ impl Engine {
                 RequireTls::Always => plain,
             };
             if redirects {
-                let location =
-                    [&b"https://"[..], without_port(exchange.request.authority()), exchange.request.target()]
-                        .concat();
-                return self.redirect_to(exchange, down, 301, &location);
+                return self.redirect_to_tls(exchange, down);
             }
         }
         exchange.route = host.and_then(|host| host.route(&exchange.request, random).map(Arc::clone));

@@ -9,7 +9,7 @@ use meshloom_wire::http1::{BodyLength, KnownHeader as H};
 use super::Exchange;
 use crate::downstream::Downstream;
 use crate::engine::Engine;
-use crate::message::Scheme;
+use crate::message::Protocol;
 use crate::reply::{LocalReply, grpc_status};
 
 /// What an answer says.
@@ -64,11 +64,29 @@ impl Engine {
         self.answer(exchange, down, &answer);
     }
 
+    /// Sends the client elsewhere, as the route says. For Envoy's statistics this is a direct response.
     pub(crate) fn redirect(&mut self, exchange: &mut Exchange, down: &mut Downstream, redirect: &Redirect) {
-        exchange.chain.stats.rq_redirect.inc();
-        exchange.outcome.details = Cow::Borrowed("direct_response");
         let location = location(exchange, redirect);
-        self.redirect_to(exchange, down, redirect.status, &location);
+        self.redirect_by_route(exchange, down, redirect.status, &location);
+    }
+
+    /// Sends the client to the same place over TLS.
+    pub(super) fn redirect_to_tls(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
+        let request = &exchange.request;
+        let location = [b"https://", request.authority(), request.target()].concat();
+        self.redirect_by_route(exchange, down, 301, &location);
+    }
+
+    fn redirect_by_route(
+        &mut self,
+        exchange: &mut Exchange,
+        down: &mut Downstream,
+        status: u16,
+        location: &[u8],
+    ) {
+        exchange.chain.stats.rq_direct_response.inc();
+        exchange.outcome.details = Cow::Borrowed("direct_response");
+        self.redirect_to(exchange, down, status, location);
     }
 
     pub(crate) fn redirect_to(
@@ -83,6 +101,10 @@ impl Engine {
     }
 
     fn answer(&mut self, exchange: &mut Exchange, down: &mut Downstream, answer: &Answer<'_>) {
+        if answer.status == 400 && exchange.request.version != Protocol::Http2 {
+            // The request was wrong, says Envoy, and so may be what follows it.
+            down.end_after_exchange();
+        }
         exchange.response.make(answer.status, BodyLength::None);
         if let Some((id, value)) = answer.header {
             exchange.response.fields.add(id, value);
@@ -120,27 +142,26 @@ impl Engine {
 fn location(exchange: &Exchange, redirect: &Redirect) -> Vec<u8> {
     let request = &exchange.request;
     let scheme = redirect.scheme.as_deref().unwrap_or(request.scheme.as_str());
-    let authority = request.authority();
-    let (host, port) = split_port(authority);
-    let host: &[u8] = redirect.host.as_deref().map_or(host, str::as_bytes);
-    let port = match redirect.port {
-        PortRewrite::Set(port) => Some(port.to_string().into_bytes()),
-        PortRewrite::Keep if redirect.host.is_some() => None,
-        PortRewrite::Keep => {
-            let old = if request.scheme == Scheme::Https { &b"443"[..] } else { b"80" };
-            let changes = redirect.scheme.as_deref().is_some_and(|to| to != request.scheme.as_str());
-            port.filter(|port| !(changes && *port == old)).map(<[u8]>::to_vec)
-        }
-    };
-    // The scheme's own port goes without saying.
-    let port = port.filter(|port| !matches!((scheme, &**port), ("http", b"80") | ("https", b"443")));
-    let mut out = [scheme.as_bytes(), b"://", host].concat();
-    if let Some(port) = port {
-        out.push(b':');
-        out.extend_from_slice(&port);
+    let mut out = [scheme.as_bytes(), b"://"].concat();
+    match &redirect.host {
+        Some(host) => out.extend_from_slice(host.as_bytes()),
+        None => out.extend_from_slice(kept_authority(exchange, scheme, redirect.port)),
     }
-    out.extend_from_slice(&redirect_target(exchange.request.target(), redirect));
+    if let PortRewrite::Set(port) = redirect.port {
+        out.extend_from_slice(format!(":{port}").as_bytes());
+    }
+    out.extend_from_slice(&redirect_target(request.target(), redirect));
     out
+}
+
+/// The authority that was asked for: without its port where another is set, or where it is the old scheme's own.
+fn kept_authority<'a>(exchange: &'a Exchange, scheme: &str, port: PortRewrite) -> &'a [u8] {
+    let authority = exchange.request.authority();
+    let (host, old) = split_port(authority);
+    let was = exchange.request.fields.get(H::XForwardedProto).unwrap_or_default();
+    let own: &[u8] = if was == b"https" { b"443" } else { b"80" };
+    let changes = was != scheme.as_bytes() && matches!(was, b"http" | b"https");
+    if matches!(port, PortRewrite::Set(_)) || (changes && old == Some(own)) { host } else { authority }
 }
 
 fn redirect_target(target: &[u8], redirect: &Redirect) -> Vec<u8> {

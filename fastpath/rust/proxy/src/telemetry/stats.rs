@@ -47,7 +47,6 @@ stats! {
         rq_ws_on_non_ws_route "downstream_rq_ws_on_non_ws_route"
         rq_response_before_rq_complete "downstream_rq_response_before_rq_complete"
         rq_direct_response "rq_direct_response"
-        rq_redirect "rq_redirect"
         rq_total_router "rq_total"
         no_route "no_route"
         no_cluster "no_cluster"
