@@ -30,6 +30,7 @@ from meshloom.meshproxy.logs import open_log
 from meshloom.meshproxy.options import Options
 from meshloom.meshproxy.resources.compiled import Compiled, Rejected, compile_resource
 from meshloom.meshproxy.resources.protos import CLUSTER, ENDPOINTS, LISTENER, PUSH_ORDER, SECRET, SHORT
+from meshloom.meshproxy.resources.resolvers import asking_of
 from meshloom.meshproxy.resources.source import DEFAULT_FETCH_TIMEOUT_S, Ads, Grpc, Source
 from meshloom.runtime.log import Log
 
@@ -106,7 +107,7 @@ class Agent:
         async with asyncio.TaskGroup() as tasks:
             outlets = Outlets(self.take, self.find_target, self._on_file_failure, self._versions)
             self._sources = Sources(tasks, self.bootstrap.node, self.bootstrap.ads, outlets)
-            self._resolver = Resolver(tasks, self._on_resolved)
+            self._resolver = Resolver(tasks, self._on_resolved, asking_of(self.bootstrap.message))
             self.relay.send({"type": "hello", "worker": self._worker_settings()})
             fresh = self.version == 0
             self._put_static(now)
@@ -166,8 +167,8 @@ class Agent:
             for line in error.lines:
                 log.error("reload_refused", fault=line)
             return
-        if fresh.ads != self.bootstrap.ads or fresh.admin != self.bootstrap.admin:
-            log.warning("reload_needs_restart", fields="dynamic_resources.ads_config, admin")
+        if _kept_until_restart(fresh) != _kept_until_restart(self.bootstrap):
+            log.warning("reload_needs_restart", fields="dynamic_resources.ads_config, admin, name servers")
         self.bootstrap = fresh
         self._put_static(self.clock())
         self.advance_soon()
@@ -354,3 +355,7 @@ class Agent:
             "log_level": self.options.log_level,
             "overload": settings_of(self.bootstrap.message),
         }
+
+
+def _kept_until_restart(bootstrap: Bootstrap) -> tuple[object, ...]:
+    return bootstrap.ads, bootstrap.admin, asking_of(bootstrap.message)

@@ -34,6 +34,9 @@ IMPLEMENTED = frozenset(
         "admin.address.socket_address.protocol",
         "admin.address.socket_address.address",
         "admin.address.socket_address.port_value",
+        # For clusters that say nothing of it: resources/resolvers.py.
+        f"dns_resolution_config.{ALL}",
+        "use_tcp_for_dns_lookups",
         # Settled where resources are read: runtime.py.
         f"layered_runtime.layers.static_layer.{ALL}",
     }
@@ -75,11 +78,8 @@ WITHOUT_EFFECT = frozenset(
         "cluster_manager.local_cluster_name",
         # Our allocator frees by itself.
         f"memory_allocator_manager.{ALL}",
-        # getaddrinfo is what we resolve with, RE2's syntax what we match with.
+        # The type says it all; RE2's syntax is what we match with.
         "typed_dns_resolver_config.name",
-        "dns_resolution_config.dns_resolver_options.use_tcp_for_dns_lookups",
-        "dns_resolution_config.dns_resolver_options.no_default_search_domain",
-        "use_tcp_for_dns_lookups",
         "bootstrap_extensions.name",
         "default_regex_engine.name",
     }

@@ -25,6 +25,7 @@ from meshloom.meshproxy.bootstrap.runtime import runtime_faults, runtime_values,
 from meshloom.meshproxy.options import Options
 from meshloom.meshproxy.resources.compiled import Compiled, Rejected, compile_resource
 from meshloom.meshproxy.resources.protos import CLUSTER, LISTENER, SECRET, load_types_in
+from meshloom.meshproxy.resources.resolvers import InvalidResolver, asking_of
 from meshloom.meshproxy.resources.source import (
     Grpc,
     InvalidSource,
@@ -74,6 +75,10 @@ def load(options: Options) -> Bootstrap:
         report.add(fault.path, fault.reason)
     for fault in overload_faults(message):
         report.add(fault.path, fault.reason)
+    try:
+        asking_of(message)
+    except InvalidResolver as invalid:
+        report.add(parse_path(invalid.path), invalid.reason)
     _name_listeners(message.static_resources)
     runtime = runtime_values(message)
     for fault in runtime_faults(runtime):

@@ -13,6 +13,7 @@ from meshloom.fastpath import _core
 from meshloom.meshproxy.resources.cluster_types import with_plain_type
 from meshloom.meshproxy.resources.protos import UnknownType, parse
 from meshloom.meshproxy.resources.references import Reference, inline_files, references
+from meshloom.meshproxy.resources.resolvers import InvalidResolver, asking_of
 from meshloom.meshproxy.resources.source import InvalidSource
 
 MAX_INLINED_FILE = 16 * 1024 * 1024
@@ -47,6 +48,8 @@ def compile_resource(type_url: str, body: bytes, version: str) -> Compiled:
         inlined = inline_files(type_url, with_plain_type(type_url, body), read_data_source)
         summary = _core.check(type_url, inlined)
         name = summary.name
+        if summary.dns_targets:
+            asking_of(parse(type_url, inlined))
         return Compiled(
             type_url=type_url,
             name=name,
@@ -59,7 +62,7 @@ def compile_resource(type_url: str, body: bytes, version: str) -> Compiled:
         )
     except _core.InvalidResource as error:
         raise Rejected(name_of(type_url, body), error.path, error.reason) from error
-    except InvalidSource as error:
+    except (InvalidSource, InvalidResolver) as error:
         raise Rejected(name, error.path, error.reason) from error
     except UnreadableData as error:
         raise Rejected(name_of(type_url, body), "", str(error)) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from meshloom.meshproxy.bootstrap.load import InvalidBootstrap, load
@@ -118,6 +119,25 @@ def test_what_is_no_configuration_is_told_where(tmp_path: Path, text: str, says:
 )
 def test_what_fuzzing_found_is_told_as_a_fault(tmp_path: Path, text: str, says: str) -> None:
     assert faults(tmp_path, text)[0].startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("server", "says"),
+    [
+        ({"address": "ns.test", "port_value": 53}, "address: 'ns.test' is no IP address"),
+        ({"address": "::1", "port_value": 65536}, "port_value: want 1 to 65535, found 65536"),
+    ],
+)
+def test_a_name_server_that_cannot_be_asked_is_told(
+    tmp_path: Path, server: dict[str, Any], says: str
+) -> None:
+    resolvers = [{"socket_address": server}]
+    config = {"dns_resolution_config": {"resolvers": resolvers}}
+    at = f"dns_resolution_config.resolvers[0].socket_address.{says}"
+    assert faults(tmp_path, json.dumps(config))[0].startswith(f"b.yaml:1: {at}")
+    named = cluster("c", 1, type="STRICT_DNS", **config)
+    of_cluster = faults(tmp_path, json.dumps({"static_resources": {"clusters": [named]}}))[0]
+    assert of_cluster.startswith(f"b.yaml:1: static_resources.clusters[0].{at}")
 
 
 def test_a_file_that_is_not_there_is_a_fault(tmp_path: Path) -> None:

@@ -20,6 +20,16 @@ def test_names_are_resolved_again_at_the_refresh_rate_plus_jitter() -> None:
     assert 2.0 <= min(pauses) < 2.5 < max(pauses) <= 3.0
 
 
+def test_the_time_to_live_of_an_answer_counts_only_where_it_is_to_be_respected() -> None:
+    assert pace(dns_refresh_rate="2s").next(0, ttl=30) == 2.0
+    by_ttl = pace(dns_refresh_rate="2s", respect_dns_ttl=True)
+    assert by_ttl.next(0, ttl=30) == 30.0
+    assert by_ttl.next(0, ttl=0) == 2.0
+    assert by_ttl.next(1) == 2.0
+    jittered = pace(respect_dns_ttl=True, dns_jitter="1s")
+    assert 30.0 <= min(jittered.next(0, ttl=30) for _ in range(200)) < 30.5
+
+
 def test_failures_have_a_rate_of_their_own_that_grows_to_its_limit() -> None:
     assert pace(dns_refresh_rate="2s").next(7) == 2.0
     failing = pace(dns_refresh_rate="9s", dns_failure_refresh_rate={"base_interval": "1s"})

@@ -68,6 +68,17 @@ def admin(**fields: Any) -> Json:
     return {"admin": {"address": address(0), **fields}}
 
 
+RESOLVER = "network.dns_resolver.cares.v3.CaresDnsResolverConfig"
+
+
+def asking(server: str) -> Json:
+    return packed(RESOLVER, resolvers=[address(53, server)])
+
+
+def names(**fields: Any) -> Json:
+    return {"type": "STRICT_DNS", **fields}
+
+
 HEALTH = {"timeout": "1s", "interval": "1s", "unhealthy_threshold": 2, "healthy_threshold": 1}
 SPELLINGS = [
     change("enum in lower case", cluster={"type": "static", "lb_policy": "round_robin"}),
@@ -98,6 +109,8 @@ BOOTSTRAPS = [
     change("watchdogs", bootstrap={"watchdogs": {"worker_watchdog": {"miss_timeout": "1s"}}}),
     change("own cluster", bootstrap={"cluster_manager": {"local_cluster_name": "up"}}),
     change("names over TCP", bootstrap={"use_tcp_for_dns_lookups": True}),
+    change("name servers of all", bootstrap={"typed_dns_resolver_config": asking("127.0.0.1")}),
+    change("older name servers", bootstrap={"dns_resolution_config": {"resolvers": [address(53)]}}),
     change("no such field", bootstrap={"static_resource": {}}),
 ]
 TLS = "transport_sockets.tls.v3.UpstreamTlsContext"
@@ -162,7 +175,6 @@ BALANCE = [
     change("no policy", cluster={"load_balancing_policy": {"policies": []}}),
     change("zones", cluster={"common_lb_config": {"zone_aware_lb_config": {"min_cluster_size": 6}}}),
 ]
-RESOLVER = "network.dns_resolver.cares.v3.CaresDnsResolverConfig"
 LATE = {
     "status_code_filter": {"comparison": {"op": "GE", "value": {"default_value": 400, "runtime_key": "k"}}}
 }
@@ -194,6 +206,11 @@ FIELDS = [
     ),
     change("preconnecting", cluster={"preconnect_policy": {"per_upstream_preconnect_ratio": 1.5}}),
     change("resolver", cluster={"type": "STRICT_DNS", "typed_dns_resolver_config": packed(RESOLVER)}),
+    change("name servers", cluster=names(typed_dns_resolver_config=asking("127.0.0.1"))),
+    change("a named name server", cluster=names(typed_dns_resolver_config=asking("ns.test"))),
+    change("older name servers", cluster=names(dns_resolution_config={"resolvers": [address(53)]})),
+    change("names with their time", cluster=names(respect_dns_ttl=True, use_tcp_for_dns_lookups=True)),
+    change("oldest name servers", cluster=names(dns_resolvers=[address(53)])),
     change("eyeballs", cluster={"upstream_connection_options": {"happy_eyeballs_config": {}}}),
 ]
 XFF = packed("http.original_ip_detection.xff.v3.XffConfig", xff_num_trusted_hops=1)

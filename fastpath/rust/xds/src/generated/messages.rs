@@ -471,6 +471,9 @@ pub struct DataSource {
     pub specifier: Option<data_source::Specifier>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DnsResolutionConfig {
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DnsResolverOptions {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
