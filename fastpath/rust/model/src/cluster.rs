@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::endpoint::{Endpoint, Endpoints};
+use crate::header_case::HeaderCase;
 use crate::health::HealthCheck;
 use crate::http2::Http2Options;
 use crate::ids::{AssignmentIndex, ClusterName};
@@ -383,6 +384,8 @@ pub enum HttpProtocol {
 pub struct HttpUpstream {
     /// The version.
     pub protocol: HttpProtocol,
+    /// How names of fields are spelled in HTTP/1.
+    pub header_case: HeaderCase,
     /// How HTTP/2 is spoken, where it is.
     pub http2: Http2Options,
     /// Close a connection that was not used for so long (1 h unless set); `None` is never.

@@ -14,6 +14,7 @@ mod filter_chain;
 mod hash_policy;
 mod hcm;
 mod header;
+mod header_case;
 mod health;
 mod http2;
 mod http_filter;

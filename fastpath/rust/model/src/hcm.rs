@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::access_log::AccessLog;
 use crate::filter::HttpFilter;
 use crate::filter_chain::IpPrefix;
+use crate::header_case::HeaderCase;
 use crate::http2::Http2Options;
 use crate::ids::RouteTableIndex;
 use crate::local_reply::LocalReplies;
@@ -253,6 +254,8 @@ pub struct Http1Options {
     pub accept_http_10: bool,
     /// The host of an HTTP/1.0 request that names none.
     pub default_host_for_http_10: Option<Arc<str>>,
+    /// How names of fields are spelled.
+    pub header_case: HeaderCase,
 }
 
 /// A scheme in place of the request's.

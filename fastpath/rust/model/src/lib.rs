@@ -18,6 +18,7 @@ pub mod filter;
 pub mod filter_chain;
 pub mod flags;
 pub mod hcm;
+pub mod header_case;
 pub mod headers;
 pub mod health;
 pub mod http2;

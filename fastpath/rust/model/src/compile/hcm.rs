@@ -10,6 +10,7 @@ use meshloom_xds::envoy::extensions::http::original_ip_detection::xff::v3 as xff
 
 use super::access_log::access_logs;
 use super::context::Context;
+use super::header_case::header_case;
 use super::http_filter::http_filters;
 use super::http2::http2_options;
 use super::local_reply::local_replies;
@@ -308,7 +309,12 @@ fn normalization(
 }
 
 fn http1_options(value: core::Http1ProtocolOptions, at: &At<'_>) -> Result<Http1Options, Invalid> {
-    let core::Http1ProtocolOptions { allow_absolute_url, accept_http_10, default_host_for_http_10 } = value;
+    let core::Http1ProtocolOptions {
+        allow_absolute_url,
+        accept_http_10,
+        default_host_for_http_10,
+        header_key_format,
+    } = value;
     if allow_absolute_url == Some(false) {
         let at = at.field("allow_absolute_url");
         return Err(at.refuse("RFC 9112 3.2.2: a server must take the absolute form; give true"));
@@ -317,6 +323,7 @@ fn http1_options(value: core::Http1ProtocolOptions, at: &At<'_>) -> Result<Http1
         accept_http_10,
         default_host_for_http_10: (!default_host_for_http_10.is_empty())
             .then(|| default_host_for_http_10.into()),
+        header_case: header_case(header_key_format, at)?,
     })
 }
 

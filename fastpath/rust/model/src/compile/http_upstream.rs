@@ -7,11 +7,13 @@ use meshloom_xds::envoy::config::core::v3 as core;
 use meshloom_xds::envoy::extensions::upstreams::http::v3 as proto;
 
 use super::hcm::{DEFAULT_MAX_HEADERS, at_least_one};
+use super::header_case::header_case;
 use super::http2::http2_options;
 use super::parts::{extension, limit, unpack, unsupported};
 use super::path::{At, Invalid};
 use super::types;
 use crate::cluster::{HttpProtocol, HttpUpstream, ServerNames};
+use crate::header_case::HeaderCase;
 use crate::http2::Http2Options;
 use crate::matcher::HeaderName;
 
@@ -38,7 +40,7 @@ pub(super) fn http_upstream(value: Options, tls: bool, at: &At<'_>) -> Result<Sp
     let at_common = at.field("common_http_protocol_options");
     let Some(any) = any else {
         let protocol = if http2.is_some() { HttpProtocol::Http2 } else { HttpProtocol::Http1 };
-        let codecs = codecs(protocol, http2, at)?;
+        let codecs = codecs(protocol, http1, http2, at)?;
         let names = server_names(names, &at.field("upstream_http_protocol_options"))?;
         return Ok((options(common, codecs, max_requests, &at_common)?, names));
     };
@@ -77,8 +79,12 @@ fn server_names(
     Ok((names.sent || names.checked).then_some(names))
 }
 
-/// Which version is spoken, and how the second is.
-type Codecs = (HttpProtocol, Http2Options);
+/// Which version is spoken, and how each is.
+struct Codecs {
+    protocol: HttpProtocol,
+    header_case: HeaderCase,
+    http2: Http2Options,
+}
 
 fn chosen(
     value: proto::http_protocol_options::UpstreamProtocolOptions,
@@ -92,41 +98,50 @@ fn chosen(
         Choice::ExplicitHttpConfig(choices::ExplicitHttpConfig { protocol_config }) => {
             let at = at.field("explicit_http_config");
             match at.required(protocol_config)? {
-                // What it may say concerns servers.
-                ProtocolConfig::HttpProtocolOptions(_) => codecs(HttpProtocol::Http1, None, &at),
-                ProtocolConfig::Http2ProtocolOptions(http2) => codecs(HttpProtocol::Http2, Some(http2), &at),
+                ProtocolConfig::HttpProtocolOptions(http1) => {
+                    codecs(HttpProtocol::Http1, Some(http1), None, &at)
+                }
+                ProtocolConfig::Http2ProtocolOptions(http2) => {
+                    codecs(HttpProtocol::Http2, None, Some(http2), &at)
+                }
             }
         }
         Choice::UseDownstreamProtocolConfig(value) => {
-            let choices::UseDownstreamHttpConfig { http_protocol_options: _, http2_protocol_options } = value;
+            let choices::UseDownstreamHttpConfig { http_protocol_options, http2_protocol_options } = value;
             let at = at.field("use_downstream_protocol_config");
-            codecs(HttpProtocol::Downstream, http2_protocol_options, &at)
+            codecs(HttpProtocol::Downstream, http_protocol_options, http2_protocol_options, &at)
         }
         Choice::AutoConfig(value) => {
-            let choices::AutoHttpConfig { http_protocol_options: _, http2_protocol_options } = value;
+            let choices::AutoHttpConfig { http_protocol_options, http2_protocol_options } = value;
             let at = at.field("auto_config");
             if !tls {
                 return Err(
                     at.refuse("the version is agreed on by ALPN, in TLS: give a transport_socket with TLS")
                 );
             }
-            codecs(HttpProtocol::Auto, http2_protocol_options, &at)
+            codecs(HttpProtocol::Auto, http_protocol_options, http2_protocol_options, &at)
         }
     }
 }
 
 fn codecs(
     protocol: HttpProtocol,
+    http1: Option<core::Http1ProtocolOptions>,
     http2: Option<core::Http2ProtocolOptions>,
     at: &At<'_>,
 ) -> Result<Codecs, Invalid> {
-    let http2 = http2_options(http2, Http2Options::UPSTREAM, &at.field("http2_protocol_options"))?;
-    Ok((protocol, http2))
+    // What else it may say of HTTP/1 concerns servers.
+    let header_key_format = http1.and_then(|options| options.header_key_format);
+    Ok(Codecs {
+        protocol,
+        header_case: header_case(header_key_format, &at.field("http_protocol_options"))?,
+        http2: http2_options(http2, Http2Options::UPSTREAM, &at.field("http2_protocol_options"))?,
+    })
 }
 
 fn options(
     common: Option<core::HttpProtocolOptions>,
-    (protocol, http2): Codecs,
+    Codecs { protocol, header_case, http2 }: Codecs,
     max_requests: Option<u32>,
     at: &At<'_>,
 ) -> Result<HttpUpstream, Invalid> {
@@ -152,6 +167,7 @@ fn options(
     }
     Ok(HttpUpstream {
         protocol,
+        header_case,
         http2,
         idle_timeout: limit(idle_timeout, Some(DEFAULT_IDLE), &at.field("idle_timeout"))?,
         max_connection_duration: limit(max_connection_duration, None, &at.field("max_connection_duration"))?,

@@ -4,6 +4,7 @@ mod access_log;
 mod cluster;
 mod endpoint;
 mod hcm;
+mod header_case;
 mod http2;
 mod listener;
 mod route;

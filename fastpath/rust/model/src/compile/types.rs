@@ -29,6 +29,8 @@ pub(super) const HTTP_UPSTREAM: &str = "envoy.extensions.upstreams.http.v3.HttpP
 pub(super) const FILE_LOG: &str = "envoy.extensions.access_loggers.file.v3.FileAccessLog";
 pub(super) const STDOUT_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StdoutAccessLog";
 pub(super) const STDERR_LOG: &str = "envoy.extensions.access_loggers.stream.v3.StderrAccessLog";
+pub(super) const PRESERVE_CASE: &str =
+    "envoy.extensions.http.header_formatters.preserve_case.v3.PreserveCaseFormatterConfig";
 pub(super) const UUID_REQUEST_ID: &str = "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig";
 pub(super) const PREVIOUS_HOSTS: &str =
     "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate";

@@ -1,10 +1,12 @@
 //! Heads and bodies onto the wire.
 
+use meshloom_model::header_case::HeaderCase;
 use meshloom_wire::http1::{
     BodyLength, CHUNK_END, ChunkHead, HeadWriter, LAST_CHUNK, LAST_CHUNK_HEAD, Method, TrailerFields, Version,
 };
 
 use super::Outbox;
+use super::spelling::Spelling;
 use crate::message::{Request, Response};
 use crate::transport::{Transport, TransportError};
 
@@ -81,8 +83,15 @@ impl Sender {
     }
 }
 
-/// Writes the head of a request to an upstream.
-pub(crate) fn request_head(out: &mut Vec<u8>, request: &Request) -> Sender {
+/// Writes the head of a request to an upstream, whose connection spells names as `case` says.
+pub(crate) fn request_head(out: &mut Vec<u8>, request: &Request, case: HeaderCase) -> Sender {
+    let start = out.len();
+    let sender = write_request(out, request);
+    Spelling::of(request.preserve, &request.fields, case).apply(out.get_mut(start..).unwrap_or_default());
+    sender
+}
+
+fn write_request(out: &mut Vec<u8>, request: &Request) -> Sender {
     let target =
         if request.method == Method::Connect { request.authority() } else { request.request_target() };
     let mut writer = HeadWriter::request(out, request.method_text(), target, Version::Http11);
@@ -110,12 +119,26 @@ fn tunnel_head(mut writer: HeadWriter<'_>, protocol: Option<&[u8]>) -> Sender {
 }
 
 /// Writes an interim response to a client.
-pub(crate) fn interim_head(out: &mut Vec<u8>, response: &Response) {
-    let mut writer = HeadWriter::response(out, Version::Http11, response.status);
+pub(crate) fn interim_head(out: &mut Vec<u8>, response: &Response, case: HeaderCase) {
+    let start = out.len();
+    begin_response(out, response).end();
+    spell_response(out, start, response, case);
+}
+
+/// Writes the status line and the fields that the response has itself.
+fn begin_response<'o>(out: &'o mut Vec<u8>, response: &Response) -> HeadWriter<'o> {
+    let mut writer =
+        HeadWriter::response_with_reason(out, Version::Http11, response.status, response.reason());
     for (name, value) in response.fields.forwarded() {
         writer.copy_lowercase(name, value);
     }
-    writer.end();
+    writer
+}
+
+/// Spells the names in the head that begins at `start`.
+fn spell_response(out: &mut [u8], start: usize, response: &Response, case: HeaderCase) {
+    let head = out.get_mut(start..).unwrap_or_default();
+    Spelling::of(response.preserve, &response.fields, case).apply(head);
 }
 
 fn may_have_body(status: u16) -> bool {
@@ -140,6 +163,8 @@ pub(crate) struct ResponseOptions {
     pub(crate) head: bool,
     /// It opens a tunnel.
     pub(crate) tunnel: bool,
+    /// How the connection spells names of fields.
+    pub(crate) case: HeaderCase,
 }
 
 /// Writes the head of a response to a client. Also says whether the end of the body is the end of the connection.
@@ -148,13 +173,17 @@ pub(crate) fn response_head(
     response: &Response,
     options: ResponseOptions,
 ) -> (Sender, bool) {
-    if options.tunnel {
-        let mut writer = HeadWriter::response(out, Version::Http11, response.status);
-        for (name, value) in response.fields.forwarded() {
-            writer.copy_lowercase(name, value);
-        }
-        return (tunnel_head(writer, response.upgrade_protocol()), true);
-    }
+    let start = out.len();
+    let written = if options.tunnel {
+        (tunnel_head(begin_response(out, response), response.upgrade_protocol()), true)
+    } else {
+        write_response(out, response, options)
+    };
+    spell_response(out, start, response, options.case);
+    written
+}
+
+fn write_response(out: &mut Vec<u8>, response: &Response, options: ResponseOptions) -> (Sender, bool) {
     let bodiless = options.head || matches!(response.status, 100..=199 | 204 | 304);
     let framing = match (bodiless, response.announced) {
         (false, _) => response.body.towards(options.version),
@@ -165,10 +194,7 @@ pub(crate) fn response_head(
         (true, _) => BodyLength::None,
     };
     let ends_by_close = framing == BodyLength::UntilClose && !bodiless;
-    let mut writer = HeadWriter::response(out, Version::Http11, response.status);
-    for (name, value) in response.fields.forwarded() {
-        writer.copy_lowercase(name, value);
-    }
+    let mut writer = begin_response(out, response);
     match framing {
         BodyLength::None if !bodiless => writer.framing(BodyLength::Length(0)),
         // The upstream did not say how long it would have been, and a GET would have got it in chunks.

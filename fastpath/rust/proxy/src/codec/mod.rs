@@ -4,7 +4,9 @@
 mod encode;
 mod http2;
 mod outbox;
+mod spelling;
 
 pub(crate) use encode::{ResponseOptions, Sender, interim_head, request_head, response_head};
 pub(crate) use http2::http2_config;
 pub(crate) use outbox::Outbox;
+pub(crate) use spelling::Spelling;

@@ -226,7 +226,8 @@ impl Engine {
         down.deadline = Millis::NEVER;
         let Some((exchange_token, mut exchange)) = self.open_exchange(token, down, 0) else { return };
         exchange.chain.stats.rq_http1_total.inc();
-        exchange.request.load(head, bytes, parsed);
+        let preserve = exchange.chain.manager.http1.header_case.preserved();
+        exchange.request.load(head, bytes, parsed, preserve);
         let Some(http) = down.http() else { return };
         http.exchange = Some(exchange_token);
         http.served += 1;

@@ -167,8 +167,9 @@ impl Engine {
     /// Passes an interim response, which is in the exchange, to the client.
     pub(crate) fn write_interim(&mut self, exchange: &mut Exchange, down: &mut Downstream) {
         match &down.state {
-            DownstreamState::Http1(_) => {
-                crate::codec::interim_head(&mut self.down_out.bytes, &exchange.response);
+            DownstreamState::Http1(http) => {
+                let case = http.chain.manager.http1.header_case;
+                crate::codec::interim_head(&mut self.down_out.bytes, &exchange.response, case);
                 down.broken |= self.down_out.flush(&mut down.io).is_err();
             }
             DownstreamState::Http2(_) => self.write_http2_interim(exchange, down),

@@ -132,10 +132,12 @@ impl Engine {
         exchange.tries.on_reused = on_reused;
         exchange.link = Link::Active(stream, Rc::clone(&host));
         exchange.tries.counted_active = true;
-        self.count_cluster(exchange, |stats| {
-            stats.rq_total.inc();
-            stats.rq_active.add(1);
-        });
+        if let Some(cluster) = self.clusters.get(host.cluster) {
+            cluster.stats.rq_total.inc();
+            cluster.stats.rq_active.add(1);
+            // It may have changed since the connection was made.
+            upstream.header_case = cluster.spec.http.header_case;
+        }
         exchange.outcome.upstream_local = Some(upstream.local);
         exchange.outcome.upstream_tls.clone_from(&upstream.tls);
         exchange.outcome.upstream_connection = upstream.id;

@@ -184,7 +184,7 @@ mod tests {
             .expect("valid")
             .expect("complete");
         let mut request = Request::default();
-        request.load(&head, text.as_bytes(), &mut headers);
+        request.load(&head, text.as_bytes(), &mut headers, None);
         request
     }
 

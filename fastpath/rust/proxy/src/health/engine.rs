@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use meshloom_balance::{Change, Verdict, upto};
+use meshloom_model::header_case::HeaderCase;
 use meshloom_model::health::HealthCheck;
 
 use super::check::{Check, End, Link, Stage};
@@ -181,8 +182,13 @@ impl Engine {
         let authority = check.authority(&name);
         let Some(link) = &mut check.link else { return };
         check.stage = Stage::Asking;
-        let asked =
-            Asked { authority: &authority, timeout: check.spec.timeout, tls: link.io.tls().is_some() };
+        let cluster = self.clusters.get(check.host.cluster);
+        let asked = Asked {
+            authority: &authority,
+            timeout: check.spec.timeout,
+            tls: link.io.tls().is_some(),
+            case: cluster.map_or_else(HeaderCase::default, |cluster| cluster.spec.http.header_case),
+        };
         let mut out = Vec::new();
         let answer = link.talk.ask(&check.spec, &asked, &mut out);
         if !out.is_empty() && link.io.send(&[&out]).is_err() {

@@ -5,6 +5,7 @@ use meshloom_wire::http1::{BodyDecoder, BodyEvent, Headers, Limits, Method, Resp
 
 use super::reply::{Answer, Reply};
 use super::talk::{Asked, header_lines};
+use crate::codec::Spelling;
 
 /// Interim responses to one check.
 const MAX_INTERIM: u32 = 10;
@@ -32,6 +33,7 @@ impl Http1Talk {
         if announces_length(probe) {
             own.push(("content-length", length.as_bytes()));
         }
+        let start = out.len();
         out.extend_from_slice(format!("{} {} HTTP/1.1\r\n", probe.method, probe.path).as_bytes());
         for (name, value) in header_lines(&own, &probe.add, &probe.remove) {
             out.extend_from_slice(name.as_bytes());
@@ -40,6 +42,7 @@ impl Http1Talk {
             out.extend_from_slice(b"\r\n");
         }
         out.extend_from_slice(b"\r\n");
+        Spelling::written(asked.case).apply(out.get_mut(start..).unwrap_or_default());
         out.extend_from_slice(&probe.send);
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use meshloom_model::header_case::HeaderCase;
 use meshloom_model::headers::AppendAction;
 use meshloom_model::health::{HealthCheck, Probe, ProbeHeader, TcpProbe};
 use meshloom_model::matcher::HeaderName;
@@ -26,6 +27,8 @@ pub(super) struct Asked<'a> {
     /// How long the answer may take.
     pub(super) timeout: Duration,
     pub(super) tls: bool,
+    /// How names of fields are spelled in HTTP/1.
+    pub(super) case: HeaderCase,
 }
 
 impl Talk {

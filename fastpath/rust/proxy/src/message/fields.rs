@@ -187,6 +187,11 @@ impl Fields {
         received.chain(added)
     }
 
+    /// The names of all fields that were received, those for this connection and those taken away too.
+    pub(crate) fn received_names(&self) -> impl Iterator<Item = &[u8]> {
+        self.received.iter().map(|field| field.name.of(&self.bytes))
+    }
+
     fn live_received(&self) -> impl Iterator<Item = &Header> {
         // Only what is forwarded counts as a header; Host and Content-Length are written anew by the encoder, but may
         // be asked for.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use meshloom_model::header_case::PreserveCase;
 use meshloom_model::matcher::RequestHead as Matchable;
 use meshloom_wire::http1::{BodyLength, Headers, KnownHeader, Method, RequestHead, TargetForm};
 
@@ -34,6 +35,8 @@ pub(crate) struct Request {
     pub(crate) scheme: Scheme,
     pub(crate) body: BodyLength,
     pub(crate) expect_continue: bool,
+    /// Names of its fields go on as they came.
+    pub(crate) preserve: Option<PreserveCase>,
     /// The protocol asked for by `Upgrade`, when `Connection` names it too.
     pub(crate) upgrade: Option<Range<usize>>,
     /// It is about the server as a whole: OPTIONS for `http://host`, which goes on with the target `*` (RFC 9112 3.2.4).
@@ -55,6 +58,7 @@ impl Default for Request {
             scheme: Scheme::Http,
             body: BodyLength::None,
             expect_continue: false,
+            preserve: None,
             upgrade: None,
             whole_server: false,
             head_len: 0,
@@ -66,14 +70,21 @@ impl Default for Request {
 }
 
 impl Request {
-    /// Takes over a head that was parsed from `bytes`.
-    pub(crate) fn load(&mut self, head: &RequestHead, bytes: &[u8], parsed: &mut Headers) {
+    /// Takes over a head that was parsed from `bytes`, and with `preserve` how it was spelled.
+    pub(crate) fn load(
+        &mut self,
+        head: &RequestHead,
+        bytes: &[u8],
+        parsed: &mut Headers,
+        preserve: Option<PreserveCase>,
+    ) {
         self.fields.load(bytes, parsed);
         self.method = head.method;
         self.version = head.version.into();
         self.scheme = Scheme::Http;
         self.body = head.body;
         self.expect_continue = head.expect_continue;
+        self.preserve = preserve;
         // What is offered in several lines is offered like a list in one (RFC 9110 5.3).
         self.upgrade = head.upgrade.map(|span| match self.fields.received_list(KnownHeader::Upgrade) {
             Some(list) => self.fields.store(&list),
@@ -120,6 +131,7 @@ impl Request {
             (false, None) => BodyLength::Chunked,
         };
         self.expect_continue = request.expect_continue;
+        self.preserve = None;
         self.upgrade = request.protocol.map(|span| span.range());
         self.method_text = request.method_span.range();
         self.target = request.path.range();

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use meshloom_wire::http1::{BodyLength, Headers, ResponseHead};
+use meshloom_model::header_case::PreserveCase;
+use meshloom_wire::http1::{BodyLength, Headers, ResponseHead, reason_phrase};
 use meshloom_wire::http2::Head;
 
 use super::{Fields, Protocol, request::framing_bytes};
@@ -20,6 +21,9 @@ pub(crate) struct Response {
     pub(crate) head_len: usize,
     /// The protocol that the upstream switches to.
     pub(crate) upgrade: Option<Range<usize>>,
+    /// Names of its fields go on as they came.
+    pub(crate) preserve: Option<PreserveCase>,
+    reason: Range<usize>,
 }
 
 impl Default for Response {
@@ -32,13 +36,21 @@ impl Default for Response {
             announced: None,
             head_len: 0,
             upgrade: None,
+            preserve: None,
+            reason: 0..0,
         }
     }
 }
 
 impl Response {
-    /// Takes over a head that was parsed from `bytes`.
-    pub(crate) fn load(&mut self, head: &ResponseHead, bytes: &[u8], parsed: &mut Headers) {
+    /// Takes over a head that was parsed from `bytes`, and with `preserve` how it was spelled.
+    pub(crate) fn load(
+        &mut self,
+        head: &ResponseHead,
+        bytes: &[u8],
+        parsed: &mut Headers,
+        preserve: Option<PreserveCase>,
+    ) {
         self.fields.load(bytes, parsed);
         self.status = head.status;
         self.version = head.version.into();
@@ -46,6 +58,8 @@ impl Response {
         self.announced = head.content_length;
         self.head_len = head.len;
         self.upgrade = head.upgrade.map(|span| span.range());
+        self.preserve = preserve;
+        self.reason = head.reason.range();
     }
 
     /// Takes over a head that came over HTTP/2; `end` when nothing follows.
@@ -61,6 +75,7 @@ impl Response {
         };
         self.head_len = head.bytes.len();
         self.upgrade = None;
+        self.preserve = None;
     }
 
     /// Begins a response of our own.
@@ -72,6 +87,16 @@ impl Response {
         self.announced = None;
         self.head_len = 0;
         self.upgrade = None;
+        self.preserve = None;
+    }
+
+    /// What its status is called.
+    pub(crate) fn reason(&self) -> &[u8] {
+        let received = match self.preserve {
+            Some(PreserveCase { reason_phrase: true, .. }) => self.fields.slice(&self.reason).trim_ascii(),
+            _ => b"",
+        };
+        if received.is_empty() { reason_phrase(self.status).as_bytes() } else { received }
     }
 
     /// Turns an agreement into the answer 101 that it means.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
+use meshloom_model::header_case::HeaderCase;
 use meshloom_wire::http1::{BodyDecoder, Headers, Limits, ResponseParser};
 
 use super::{Host, Http2, Lane, Speaks};
@@ -40,6 +41,8 @@ pub(crate) struct Upstream {
     pub(crate) sender: Sender,
     /// What a response may cost.
     pub(crate) limits: Limits,
+    /// How names of fields are spelled in HTTP/1, for the exchange under way.
+    pub(crate) header_case: HeaderCase,
     /// The reader waits for its downstream to take what it has.
     pub(crate) paused: bool,
     /// A send failed: the connection is of no use.
@@ -66,6 +69,7 @@ impl Upstream {
             http2: None,
             sender: Sender::Nothing,
             limits: Limits::default(),
+            header_case: HeaderCase::Lower,
             paused: false,
             broken: false,
         }

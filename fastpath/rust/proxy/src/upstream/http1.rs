@@ -181,12 +181,14 @@ impl Engine {
                 return Err(self.protocol_error(upstream, error));
             }
         };
+        let bytes = data.get(..head.len).unwrap_or_default();
+        let preserve = upstream.header_case.preserved();
         match head.kind {
             ResponseKind::Final => {}
             ResponseKind::Interim if upstream.http.interim < MAX_INTERIM => {
                 upstream.http.interim += 1;
                 if exchange.relays_interim(head.status) {
-                    exchange.response.load(&head, data.get(..head.len).unwrap_or_default(), &mut headers);
+                    exchange.response.load(&head, bytes, &mut headers, preserve);
                     self.write_interim(exchange, down);
                 }
                 self.headers = headers;
@@ -198,7 +200,7 @@ impl Engine {
                 return Err(self.protocol_error(upstream, DecodeError::InvalidStatusLine { at: 0 }));
             }
         }
-        exchange.response.load(&head, data.get(..head.len).unwrap_or_default(), &mut headers);
+        exchange.response.load(&head, bytes, &mut headers, preserve);
         self.headers = headers;
         self.begin_answer(upstream, exchange, down, &head, data.len() == head.len)?;
         Ok(Some(head.len))

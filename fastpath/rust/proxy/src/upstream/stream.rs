@@ -68,7 +68,7 @@ impl Upstream {
             let congested = http2.send_request(to.number, request, body, &mut out.bytes);
             return Sent { wire: (out.bytes.len() - before) as u64, congested };
         }
-        self.sender = request_head(&mut out.bytes, request);
+        self.sender = request_head(&mut out.bytes, request, self.header_case);
         let head = (out.bytes.len() - before) as u64;
         let wire = self.sender.wire_len(&body.kept);
         let sent = self.sender.data(out, &mut self.io, &body.kept);

@@ -44,11 +44,16 @@ impl<'o> HeadWriter<'o> {
 
     /// The reason phrase is the registered one: an upstream's own is not worth a byte, and HTTP/2 has none.
     pub fn response(out: &'o mut Vec<u8>, version: Version, status: u16) -> Self {
+        Self::response_with_reason(out, version, status, reason_phrase(status).as_bytes())
+    }
+
+    /// As [`HeadWriter::response`], with a reason phrase that a parser of this crate accepted.
+    pub fn response_with_reason(out: &'o mut Vec<u8>, version: Version, status: u16, reason: &[u8]) -> Self {
         out.extend_from_slice(version.as_str().as_bytes());
         out.push(b' ');
         push_decimal(out, u64::from(status));
         out.push(b' ');
-        out.extend_from_slice(reason_phrase(status).as_bytes());
+        out.extend_from_slice(reason);
         out.extend_from_slice(b"\r\n");
         Self { out }
     }

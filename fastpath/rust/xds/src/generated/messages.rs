@@ -545,6 +545,8 @@ pub struct Http1ProtocolOptions {
     pub accept_http_10: bool,
     #[prost(string, tag = "3")]
     pub default_host_for_http_10: String,
+    #[prost(message, optional, tag = "4")]
+    pub header_key_format: Option<crate::envoy::config::core::v3::http1_protocol_options::HeaderKeyFormat>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Http2ProtocolOptions {
@@ -877,6 +879,25 @@ pub enum Payload {
     Text(String),
     #[prost(bytes = "vec", tag = "2")]
     Binary(Vec<u8>),
+}
+}
+}
+pub mod http1_protocol_options {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HeaderKeyFormat {
+    #[prost(oneof = "header_key_format::HeaderFormat", tags = "1, 8")]
+    pub header_format: Option<header_key_format::HeaderFormat>,
+}
+pub mod header_key_format {
+#[derive(Clone, PartialEq, ::prost::Oneof)]
+pub enum HeaderFormat {
+    #[prost(message, tag = "1")]
+    ProperCaseWords(crate::envoy::config::core::v3::http1_protocol_options::header_key_format::ProperCaseWords),
+    #[prost(message, tag = "8")]
+    StatefulFormatter(crate::envoy::config::core::v3::TypedExtensionConfig),
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ProperCaseWords {
 }
 }
 }
@@ -2069,6 +2090,27 @@ pub struct ClusterWeight {
 }
 }
 pub mod http {
+pub mod header_formatters {
+pub mod preserve_case {
+pub mod v3 {
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PreserveCaseFormatterConfig {
+    #[prost(bool, tag = "1")]
+    pub forward_reason_phrase: bool,
+    #[prost(enumeration = "crate::envoy::extensions::http::header_formatters::preserve_case::v3::preserve_case_formatter_config::FormatterTypeOnEnvoyHeaders", tag = "2")]
+    pub formatter_type_on_envoy_headers: i32,
+}
+pub mod preserve_case_formatter_config {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum FormatterTypeOnEnvoyHeaders {
+    Default = 0,
+    ProperCase = 1,
+}
+}
+}
+}
+}
 pub mod original_ip_detection {
 pub mod xff {
 pub mod v3 {

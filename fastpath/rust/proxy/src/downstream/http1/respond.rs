@@ -20,6 +20,7 @@ impl Engine {
             version: exchange.request.version.framing(),
             head: exchange.request.method == Method::Head,
             tunnel: exchange.tunnel == Tunnel::Open,
+            case: exchange.chain.manager.http1.header_case,
         };
         let before = self.down_out.bytes.len();
         let (sender, ends_by_close) = response_head(&mut self.down_out.bytes, &exchange.response, options);
