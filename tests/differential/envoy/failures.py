@@ -45,6 +45,8 @@ def failure(how: str) -> Answer:
             return Answer(b"this is not HTTP\r\n\r\n", then="close")
         case "slow":
             return Answer(answer(200, b"late").data, wait=0.8)
+        case "ratelimited":
+            return answer(429, b"failed", ("X-Envoy-RateLimited", "true"))
         case status:
             return answer(int(status), b"failed", ("X-Retry-Me", "1"))
 
@@ -131,6 +133,7 @@ PLAIN_FAILURES = [
 
 FAULTS = [
     fault_case("abort", {"abort": {"http_status": 418, "percentage": ALWAYS}}),
+    fault_case("abort400", {"abort": {"http_status": 400, "percentage": ALWAYS}}),
     fault_case("abortnever", {"abort": {"http_status": 418, "percentage": {"numerator": 0}}}),
     fault_case("delay", {"delay": {"fixed_delay": "0.2s", "percentage": ALWAYS}}),
     fault_case("delaytimeout", {"delay": {"fixed_delay": "0.3s", "percentage": ALWAYS}}, timeout="0.1s"),

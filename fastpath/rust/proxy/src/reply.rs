@@ -57,7 +57,10 @@ pub(crate) enum Failure {
     UpstreamProtocol(Option<DecodeError>),
     /// The route's timeout.
     ResponseTimeout,
-    PerTryTimeout,
+    /// One attempt took too long, or was `idle` for too long.
+    PerTryTimeout {
+        idle: bool,
+    },
     /// Nothing moved for too long; `requesting` while the request was still coming.
     StreamIdle {
         requesting: bool,
@@ -130,6 +133,17 @@ impl Failure {
         }
     }
 
+    /// The same for a caller who wants to hear of timeouts by 204.
+    pub(crate) fn reply_quietly(&self, attempts: u32) -> LocalReply {
+        match self {
+            Self::ResponseTimeout | Self::PerTryTimeout { .. } => {
+                let LocalReply { flag, details, .. } = self.reply();
+                plain(204, "", flag, details)
+            }
+            _ => self.reply_after(attempts),
+        }
+    }
+
     /// What is written down when a response has begun that cannot be finished.
     pub(crate) fn midway(&self) -> LocalReply {
         match self {
@@ -188,7 +202,8 @@ impl Failure {
                 before_headers(502, Flag::UpstreamProtocolError, "protocol error", "")
             }
             Self::ResponseTimeout => timed_out("response_timeout"),
-            Self::PerTryTimeout => timed_out("upstream_per_try_timeout"),
+            Self::PerTryTimeout { idle: true } => timed_out("upstream_per_try_idle_timeout"),
+            Self::PerTryTimeout { idle: false } => timed_out("upstream_per_try_timeout"),
             Self::StreamIdle { requesting } => {
                 let status = if *requesting { 408 } else { 504 };
                 plain(status, "stream timeout", Some(Flag::StreamIdleTimeout), "stream_idle_timeout")

@@ -9,6 +9,9 @@ use meshloom_wire::http1::KnownHeader as H;
 use crate::message::{Protocol, Request, Scheme};
 use crate::util::{Rng, new_request_id};
 
+/// Not among the known names.
+pub(super) const RETRIABLE_HEADER_NAMES: &str = "x-envoy-retriable-header-names";
+
 /// The connection manager's fields on this, compiled.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct EdgeRules {
@@ -148,7 +151,8 @@ fn remove_internal(request: &mut Request, edge: bool) {
         H::XEnvoyOriginalPath,
         H::XEnvoyOriginalHost,
     ];
-    const ALWAYS: [H; 13] = [
+    const ALWAYS: [H; 14] = [
+        H::XEnvoyUpstreamStreamDurationMs,
         H::XEnvoyRetriableStatusCodes,
         H::XEnvoyRetryOn,
         H::XEnvoyRetryGrpcOn,
@@ -167,7 +171,7 @@ fn remove_internal(request: &mut Request, edge: bool) {
         EDGE.into_iter().for_each(|id| request.fields.remove(id));
     }
     ALWAYS.into_iter().for_each(|id| request.fields.remove(id));
-    request.fields.remove_unknown("x-envoy-retriable-header-names");
+    request.fields.remove_unknown(RETRIABLE_HEADER_NAMES);
 }
 
 #[cfg(test)]

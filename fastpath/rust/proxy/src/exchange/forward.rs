@@ -1,17 +1,18 @@
-//! What the router does to a request before it looks for an endpoint: timeouts, retry conditions, headers, path, host.
+//! What the router does to a request before it looks for an endpoint: headers, path, host.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use meshloom_model::filter::FilterOverrides;
 use meshloom_model::headers::HeaderOps;
-use meshloom_model::route::{Forward, HostRewrite, IdleTimeout, PathRewrite, RetryOn, Route, Target};
+use meshloom_model::route::{Forward, HostRewrite, PathRewrite, Route, Target};
 use meshloom_model::subset::MetadataMatch;
 use meshloom_wire::http1::{KnownHeader as H, is_authority};
 use meshloom_wire::path::climbs;
 
 use super::server_name::server_name;
-use super::{Exchange, RetryConditions, Stage};
+use super::terms::{set_limits, set_retries};
+use super::{Exchange, Stage};
 use crate::downstream::Downstream;
 use crate::engine::Engine;
 use crate::reactor::{Millis, Token};
@@ -136,79 +137,6 @@ impl Exchange {
             _ => forward.metadata_match.clone(),
         }
     }
-
-    /// Takes a header with a number of milliseconds off the request.
-    fn take_ms(&mut self, id: H) -> Option<Duration> {
-        if !self.request.fields.contains(id) {
-            return None;
-        }
-        let value = self
-            .request
-            .fields
-            .get(id)
-            .and_then(|value| std::str::from_utf8(value).ok()?.trim().parse().ok());
-        self.request.fields.remove(id);
-        value.map(Duration::from_millis)
-    }
-}
-
-/// The route's timeouts, and what headers of a trusted caller put in their place.
-fn set_limits(exchange: &mut Exchange, forward: &Forward) {
-    let header = exchange.take_ms(H::XEnvoyUpstreamRqTimeoutMs);
-    let per_try_header = exchange.take_ms(H::XEnvoyUpstreamRqPerTryTimeoutMs);
-    let policy = forward.retry.as_deref();
-    let (of_call, heeds_call) = exchange.grpc_limit(forward.grpc_timeout);
-    let of_route = if heeds_call { of_call } else { forward.timeout };
-    let response = header.or(of_route).filter(|limit| !limit.is_zero());
-    let attempt =
-        per_try_header.or(policy.and_then(|policy| policy.per_try_timeout)).filter(|limit| !limit.is_zero());
-    let limits = &mut exchange.times.limits;
-    limits.response = response;
-    // A try that may take longer than the whole has no limit of its own.
-    limits.attempt = attempt.filter(|attempt| response.is_none_or(|response| *attempt < response));
-    limits.attempt_idle = policy.and_then(|policy| policy.per_try_idle_timeout);
-    match forward.idle_timeout {
-        IdleTimeout::Inherit => {}
-        IdleTimeout::Off => (limits.idle, limits.request_idle) = (None, None),
-        IdleTimeout::After(limit) => (limits.idle, limits.request_idle) = (Some(limit), Some(limit)),
-    }
-}
-
-fn set_retries(exchange: &mut Exchange, forward: &Forward) {
-    let policy = forward.retry.as_deref();
-    let mut conditions = RetryConditions::default();
-    if let Some(policy) = policy {
-        let wanted = policy.request_headers.is_empty()
-            || policy.request_headers.iter().any(|matcher| matcher.matches(&exchange.request));
-        if wanted {
-            conditions.on = policy.on;
-            conditions.status_codes.extend_from_slice(&policy.status_codes);
-            exchange.tries.max_retries = policy.max_retries;
-        }
-    }
-    for id in [H::XEnvoyRetryOn, H::XEnvoyRetryGrpcOn] {
-        if let Some(list) = exchange.request.fields.get(id) {
-            let names = String::from_utf8_lossy(list).into_owned();
-            conditions.on = names
-                .split(',')
-                .filter_map(|name| RetryOn::by_name(name.trim()))
-                .fold(conditions.on, RetryOn::union);
-            exchange.tries.max_retries = exchange.tries.max_retries.max(1);
-            exchange.request.fields.remove(id);
-        }
-    }
-    if let Some(list) = exchange.request.fields.get(H::XEnvoyRetriableStatusCodes) {
-        let codes = String::from_utf8_lossy(list).into_owned();
-        conditions.status_codes.extend(codes.split(',').filter_map(|code| code.trim().parse::<u16>().ok()));
-        exchange.request.fields.remove(H::XEnvoyRetriableStatusCodes);
-    }
-    if let Some(number) = exchange.request.fields.get(H::XEnvoyMaxRetries) {
-        if let Some(most) = std::str::from_utf8(number).ok().and_then(|text| text.trim().parse().ok()) {
-            exchange.tries.max_retries = most;
-        }
-        exchange.request.fields.remove(H::XEnvoyMaxRetries);
-    }
-    exchange.tries.on = conditions;
 }
 
 /// Tells the upstream for how long its answer is awaited, `left` of the whole or the time of one attempt; where calls say

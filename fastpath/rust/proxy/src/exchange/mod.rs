@@ -17,6 +17,7 @@ mod mapping;
 mod respond;
 mod retry;
 mod server_name;
+mod terms;
 mod timers;
 mod tunnel;
 pub(crate) mod values;
@@ -142,6 +143,8 @@ pub(crate) struct Tries {
 pub(crate) struct RetryConditions {
     pub(crate) on: meshloom_model::route::RetryOn,
     pub(crate) status_codes: Vec<u16>,
+    /// Names of response headers, besides the policy's.
+    pub(crate) header_names: Vec<String>,
 }
 
 /// When something has lasted too long.
@@ -166,6 +169,8 @@ pub(crate) struct Limits {
     pub(crate) idle: Option<std::time::Duration>,
     /// In place of `idle` while the client owes the rest of its request.
     pub(crate) request_idle: Option<std::time::Duration>,
+    /// A caller wants to hear of a timeout by 204.
+    pub(crate) told_quietly: bool,
 }
 
 /// Points in time, for logs and metrics.

@@ -115,6 +115,7 @@ impl Engine {
     ) {
         let reply = match exchange.stage {
             Stage::Responding => failure.midway(),
+            _ if exchange.times.limits.told_quietly => failure.reply_quietly(exchange.tries.made),
             _ => failure.reply_after(exchange.tries.made),
         };
         if let Some(flag) = reply.flag {

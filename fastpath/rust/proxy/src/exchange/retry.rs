@@ -112,7 +112,7 @@ impl Engine {
             | Failure::Terminated
             | Failure::StreamReset(_) => Outcome::ConnectFailed,
             Failure::UpstreamProtocol(_) => Outcome::Status(502),
-            Failure::PerTryTimeout | Failure::ResponseTimeout => Outcome::TimedOut,
+            Failure::PerTryTimeout { .. } | Failure::ResponseTimeout => Outcome::TimedOut,
             _ => return,
         };
         self.observe(exchange, outcome);
@@ -151,7 +151,7 @@ fn covers_failure(exchange: &Exchange, failure: &Failure) -> bool {
         Failure::Terminated
         | Failure::StreamReset(_)
         | Failure::UpstreamProtocol(_)
-        | Failure::PerTryTimeout => {
+        | Failure::PerTryTimeout { .. } => {
             on.has(RetryOn::RESET.union(RetryOn::SERVER_ERROR).union(RetryOn::GATEWAY_ERROR))
         }
         _ => false,
@@ -181,7 +181,8 @@ fn covers_response(exchange: &Exchange, status: u16) -> bool {
                 matcher.matches_value(exchange.response.header(matcher.name.as_str()).as_deref())
             })
         });
-        if hit {
+        let names = &exchange.tries.on.header_names;
+        if hit || names.iter().any(|name| exchange.response.header(name).is_some()) {
             return true;
         }
     }

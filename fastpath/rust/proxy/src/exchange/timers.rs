@@ -42,10 +42,14 @@ impl Engine {
         if due.attempt <= now || due.attempt_idle <= now {
             exchange.deadlines.attempt = Millis::NEVER;
             exchange.deadlines.attempt_idle = Millis::NEVER;
-            self.count_cluster(exchange, |stats| stats.rq_per_try_timeout.inc());
+            let idle = due.attempt > now;
+            self.count_cluster(exchange, |stats| match idle {
+                true => stats.rq_per_try_idle_timeout.inc(),
+                false => stats.rq_per_try_timeout.inc(),
+            });
             if exchange.stage == Stage::Requesting {
                 self.abort_upstream(exchange);
-                return self.attempt_failed(token, exchange, down, &Failure::PerTryTimeout);
+                return self.attempt_failed(token, exchange, down, &Failure::PerTryTimeout { idle });
             }
             return;
         }

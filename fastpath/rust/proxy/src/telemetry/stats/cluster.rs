@@ -35,6 +35,7 @@ stats! {
         rq_cancelled "upstream_rq_cancelled"
         rq_timeout "upstream_rq_timeout"
         rq_per_try_timeout "upstream_rq_per_try_timeout"
+        rq_per_try_idle_timeout "upstream_rq_per_try_idle_timeout"
         rq_rx_reset "upstream_rq_rx_reset"
         rq_tx_reset "upstream_rq_tx_reset"
         rq_retry "upstream_rq_retry"
