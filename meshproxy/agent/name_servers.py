@@ -41,7 +41,7 @@ class NameServers:
         """The addresses of a name, with the shortest time to live of all records that led to them."""
         if literal := _literal(host):
             return Found(_of_family([literal], family), 0)
-        listed = await asyncio.to_thread(_listed, self._hosts, host)
+        listed = await asyncio.to_thread(_listed, self._hosts, host) or _loopback(host)
         if addresses := _of_family(listed, family):
             return Found(addresses, 0)
         try:
@@ -93,6 +93,8 @@ class NameServers:
 
 
 def _literal(host: str) -> str | None:
+    if "%" in host:  # an address of one link only, which no endpoint can have
+        return None
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:
@@ -104,13 +106,19 @@ def _of_family(addresses: list[str], family: str) -> tuple[str, ...]:
     return chosen([address for address in addresses if ":" not in address], v6, family)
 
 
+def _loopback(host: str) -> list[str]:
+    """No name server is to be asked for these (RFC 6761 6.3)."""
+    local = host.removesuffix(".").lower().rpartition(".")[2] == "localhost"
+    return ["127.0.0.1", "::1"] if local else []
+
+
 def _listed(hosts: Path, host: str) -> list[str]:
     """The addresses of a name in the hosts file (hosts(5)), or none."""
     try:
         text = hosts.read_text(errors="replace")
     except OSError:
         return []
-    wanted = host.rstrip(".").lower()
+    wanted = host.removesuffix(".").lower()
     lines = (line.partition("#")[0].split() for line in text.splitlines())
     return [
         literal

@@ -111,6 +111,15 @@ async def test_addresses_and_the_hosts_file_need_no_server(server: NameServer, m
     assert await names.ask("there.test", "V4_ONLY") == Found(("192.0.2.8",), 0)
 
 
+async def test_localhost_needs_neither(server: NameServer, machine: Machine) -> None:
+    names = machine.asking(server)
+    assert await names.ask("localhost", "V4_PREFERRED") == Found(("127.0.0.1",), 0)
+    assert await names.ask("a.LOCALHOST.", "ALL") == Found(("127.0.0.1", "::1"), 0)
+    machine.hosts.write_text("127.0.0.9 localhost\nfe80::1%lo0 localhost\n")
+    assert await names.ask("localhost", "AUTO") == Found(("127.0.0.9",), 0)
+    assert server.asked == []
+
+
 async def test_search_domains_hold_for_names_with_few_dots(server: NameServer, machine: Machine) -> None:
     machine.resolv_conf.write_text("search one.test two.test\noptions ndots:2\n")
     server.records["web.two.test"] = [Record("A", 30, "192.0.2.1")]
