@@ -62,17 +62,24 @@ class EchoService:
         if "refuse" in script:
             context.abort(grpc.StatusCode.PERMISSION_DENIED, "refused")
         context.send_initial_metadata((("x-head", "h"),))
+
+        def over() -> None:
+            if "ended" not in script:
+                self.cancelled.set()
+
+        # A callback: grpcio does not run a generator on when its call is cancelled while a message goes out.
+        if not context.add_callback(over):
+            over()
         return script
 
     def _wait(self, script: dict[str, str], context: Context) -> None:
         deadline = time.monotonic() + float(script.get("wait", "0"))
-        while time.monotonic() < deadline:
-            if not context.is_active():
-                self.cancelled.set()
-                return
-            time.sleep(0.01)  # grpcio tells of a cancellation in this way or by callback
+        while context.is_active() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
     def _end(self, script: dict[str, str], context: Context) -> None:
+        if context.is_active():
+            script["ended"] = "yes"
         if status := int(script.get("say-status", "0")):
             code = next(code for code in grpc.StatusCode if code.value[0] == status)
             context.abort(code, script.get("say-text", ""))
