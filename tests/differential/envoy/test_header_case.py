@@ -60,6 +60,17 @@ REQUESTS: dict[str, bytes] = {
         b"GET %s HTTP/1.1\r\nHost: a.test\r\nX-REQUEST-ID: mine\r\nX-FORWARDED-Proto: https\r\n"
         b"X-EnvoY-Force-Trace: 1\r\nX-Taken: away\r\nX-ADDED: 0\r\n\r\n"
     ),
+    "hop": (
+        b"GET %s HTTP/1.1\r\nHost: a.test\r\nCONNECTION: keep-alive, TE\r\nTe: trailers\r\nKEEP-Alive: 5\r\n"
+        b"PROXY-Connection: keep-alive\r\nX-Forwarded-FOR: 1.2.3.4\r\n"
+        b"VIA: 1.1 a\r\n\r\n"
+    ),
+    "absolute": b"GET http://b.test%s HTTP/1.1\r\nHOST: b.test\r\nX-ENVOY-Original-Path: /a\r\n\r\n",
+    "many": (
+        b"GET %s HTTP/1.1\r\nHost: a.test\r\n"
+        + b"".join(b"X-%c-%c: 1\r\nx-%c-%c: 2\r\n" % (n, n + 32, n + 32, n) for n in range(65, 91))
+        + b"\r\n"
+    ),
     "head": b"HEAD %s HTTP/1.1\r\nHost: a.test\r\n\r\n",
     "close": b"GET %s HTTP/1.1\r\nHost: a.test\r\nCONNECTION: close\r\n\r\n",
     "upgrade": b"GET %s HTTP/1.1\r\nHost: a.test\r\nCONNECTION: upgrade\r\nUPGRADE: websocket\r\n\r\n",
@@ -181,6 +192,8 @@ def proxies(
             [virtual_host(*routes, **own)],
             http_protocol_options={"enable_trailers": True, **options},
             upgrade_configs=[{"upgrade_type": "websocket"}],
+            use_remote_address=True,
+            via="1.1 proxy",
         )
         for name, options in FORMATS.items()
     ]
