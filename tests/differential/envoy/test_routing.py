@@ -12,6 +12,7 @@ from tests.differential.envoy.differences import wanted
 from tests.differential.envoy.observe import observe
 from tests.differential.envoy.origins import scripted
 from tests.support.bootstrap import cluster, http_listener, static, virtual_host
+from tests.support.client import fetch
 from tests.support.origin import Origin
 from tests.support.proxies import KINDS, Proxy, side_by_side
 
@@ -47,3 +48,14 @@ def test_same_outcome_as_envoy(case: Case, proxies: list[Proxy], origins: tuple[
     for number, ask in enumerate(case.asks):
         ours, envoys = (observe(proxy.port("l"), case.host, ask, origins) for proxy in proxies)
         assert ours == wanted(case.name, number, envoys), f"{case.name}: {ask}"
+
+
+@pytest.mark.parametrize("values", [("x",), ("",), ("-1",), ("1.5",), ("0x3c",), ("1x",), ("0", "0")])
+def test_a_choice_that_is_no_number_is_left_to_chance(values: tuple[str, ...], proxies: list[Proxy]) -> None:
+    """`header_name` of weighted clusters; one try in ten million sees a single cluster."""
+    lines = [("x-pick", value) for value in values]
+    for proxy in proxies:
+        chosen = {
+            fetch(proxy.port("l"), "GET", "/", *lines, host="headerchoice.test").body for _ in range(46)
+        }
+        assert chosen == {b"origin", b"second"}, proxy.kind

@@ -240,4 +240,112 @@ TYPES = [
         "hops at the edge", manager={"original_ip_detection_extensions": [XFF], "use_remote_address": True}
     ),
 ]
-CHANGES = [*TYPES, *FIELDS, *BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]
+PLAIN = {"name": "more", "routes": [route({"prefix": "/"}, "up")]}
+
+
+def weighted(name: str, *weights: int, **fields: Any) -> Change:
+    clusters = [{"name": "up", "weight": weight} for weight in weights]
+    return change(name, action={"cluster": None, "weighted_clusters": {"clusters": clusters, **fields}})
+
+
+def weighted_tcp(name: str, *weights: int) -> Change:
+    clusters = [{"name": "up", "weight": weight} for weight in weights]
+    tcp = packed(
+        "filters.network.tcp_proxy.v3.TcpProxy", stat_prefix="t", weighted_clusters={"clusters": clusters}
+    )
+    return change(name, chain={"filters": [tcp]})
+
+
+def added(name: str, value: str) -> Change:
+    return change(name, entry={"request_headers_to_add": [{"header": {"key": "a", "value": value}}]})
+
+
+def domains(name: str, *wanted: str, others: tuple[str, ...] = ()) -> Change:
+    table = {"virtual_hosts": [{**PLAIN, "name": "one", "domains": list(wanted)}]}
+    if others:
+        table["virtual_hosts"].append({**PLAIN, "domains": list(others)})
+    return change(name, table=table)
+
+
+def regex(name: str, text: str) -> Change:
+    return change(name, match={"prefix": None, "safe_regex": {"regex": text}})
+
+
+ROUTES = [
+    domains("a domain twice", "a.test", "a.test"),
+    domains("a domain in two cases", "a.test", "A.test"),
+    domains("a domain in two hosts", "a.test", others=("a.test",)),
+    domains("a domain in two hosts and cases", "a.test", others=("A.TEST",)),
+    domains("two of all domains", "*", others=("*",)),
+    domains("suffixes and prefixes", "*.test", "a.*", "*", "a.test:80"),
+    change("two hosts of a name", table={"virtual_hosts": [{**PLAIN, "domains": [d]} for d in "ab"]}),
+    weighted("weight 0 among others", 0, 1),
+    weighted("weight 0 alone", 0),
+    weighted("no weights"),
+    weighted("weights over 32 bits", 4294967295, 1),
+    weighted("total weight", 1, 1, total_weight=3),
+    weighted_tcp("TCP weight 0 among others", 0, 1),
+    weighted_tcp("TCP weight 0 alone", 0),
+    weighted_tcp("TCP weights", 1, 2),
+    added("path without query", "%REQ_WITHOUT_QUERY(:PATH)%"),
+    added("unfinished command", "%REQ(x"),
+    added("percent sign", "100%"),
+    added("two percent signs", "100%%"),
+    added("no parameter", "%REQ()%"),
+    added("alternative", "%REQ(a?b):5%"),
+    added("line end", "a\nb"),
+    regex("empty regular expression", ""),
+    regex("look-ahead", "(?=a)"),
+    regex("back-reference", "(a)\\1"),
+    regex("too many repetitions", "(a{1000}){1000}"),
+    change("prefix without a slash", match={"prefix": "a"}),
+    change("empty prefix", match={"prefix": ""}),
+    change("separated prefix that ends with a slash", match={"prefix": None, "path_separated_prefix": "/a/"}),
+    change("separated prefix with a query", match={"prefix": None, "path_separated_prefix": "/a?b"}),
+    change("path with a query", match={"prefix": None, "path": "/a?b"}),
+    change(
+        "redirect to prefix of a regex",
+        match={"prefix": None, "safe_regex": {"regex": "/.*"}},
+        entry={"route": None, "redirect": {"prefix_rewrite": "/x"}},
+    ),
+    change(
+        "two rewrites",
+        action={"prefix_rewrite": "/x", "regex_rewrite": {"pattern": {"regex": "a"}, "substitution": "b"}},
+    ),
+    change("retry on nonsense", action={"retry_policy": {"retry_on": "nonsense"}}),
+    change(
+        "retry back-off of 0",
+        action={"retry_policy": {"retry_on": "5xx", "retry_back_off": {"base_interval": "0s"}}},
+    ),
+    change(
+        "retry back-off upside down",
+        action={
+            "retry_policy": {
+                "retry_on": "5xx",
+                "retry_back_off": {"base_interval": "2s", "max_interval": "1s"},
+            }
+        },
+    ),
+    change("retriable status code 99999", action={"retry_policy": {"retriable_status_codes": [99999]}}),
+    change("rewritten by two", action={"host_rewrite_literal": "a", "auto_host_rewrite": True}),
+    change(
+        "header range upside down", match={"headers": [{"name": "a", "range_match": {"start": 5, "end": 1}}]}
+    ),
+    change("header without a name", match={"headers": [{"name": ""}]}),
+    change("query parameter without a name", match={"query_parameters": [{"name": ""}]}),
+    change(
+        "direct response too long",
+        entry={"route": None, "direct_response": {"status": 200, "body": {"inline_string": "x" * 5000}}},
+    ),
+    change("direct response of 600", entry={"route": None, "direct_response": {"status": 600}}),
+    change("direct response of 101", entry={"route": None, "direct_response": {"status": 101}}),
+    change(
+        "redirect over two schemes",
+        entry={"route": None, "redirect": {"https_redirect": True, "scheme_redirect": "a"}},
+    ),
+    change("rewrite to two lines", action={"prefix_rewrite": "/a\r\nb: c"}),
+    change("host of two lines", action={"host_rewrite_literal": "a\r\nb: c"}),
+    change("redirect of a line", entry={"route": None, "redirect": {"path_redirect": "/a\nb"}}),
+    change("redirect to a host of two lines", entry={"route": None, "redirect": {"host_redirect": "a\r\nb"}}),
+]
+CHANGES = [*ROUTES, *TYPES, *FIELDS, *BALANCE, *SPELLINGS, *BOOTSTRAPS, *MISTAKES]

@@ -12,7 +12,7 @@ use super::hash_policy::hash_policies;
 use super::header::{Levels, RawLevels, levels, stack};
 use super::matching;
 use super::overrides::overrides;
-use super::parts::{choice, data, duration, limit};
+use super::parts::{choice, data, duration, limit, one_line};
 use super::path::{At, Invalid};
 use super::retry::retry_policy;
 use super::subset::metadata_match;
@@ -159,29 +159,24 @@ fn weighted(
     at: &At<'_>,
     cx: &mut Context,
 ) -> Result<WeightedClusters, Invalid> {
-    let proto::WeightedCluster { clusters, total_weight, header_name } = value;
+    let proto::WeightedCluster { clusters, header_name } = value;
     let at_clusters = at.field("clusters");
     let mut entries = Vec::with_capacity(clusters.len());
     for (nth, cluster) in clusters.iter().enumerate() {
         entries.push(weighted_cluster(cluster, metadata, around, &at_clusters.item(nth), cx)?);
     }
     let total: u64 = entries.iter().map(|entry| u64::from(entry.weight)).sum();
-    if total == 0 {
-        return Err(at_clusters.refuse("the weights must add up to more than 0"));
+    if total == 0 || total > u64::from(u32::MAX) {
+        return Err(at_clusters.refuse("the weights must add up to more than 0, and to less than 2^32"));
     }
-    match total_weight {
-        Some(wanted) if u64::from(wanted) != total => Err(at
-            .field("total_weight")
-            .refuse(format!("the weights add up to {total}; leave this field out"))),
-        _ => Ok(WeightedClusters {
-            entries: entries.into(),
-            total,
-            header: header_name
-                .filter(|name| !name.is_empty())
-                .map(|name| matching::header_name(&name, &at.field("header_name")))
-                .transpose()?,
-        }),
-    }
+    Ok(WeightedClusters {
+        entries: entries.into(),
+        total,
+        header: header_name
+            .filter(|name| !name.is_empty())
+            .map(|name| matching::header_name(&name, &at.field("header_name")))
+            .transpose()?,
+    })
 }
 
 fn weighted_cluster(
@@ -253,7 +248,10 @@ fn path_rewrite(
         ("", Some(regex)) => {
             matching::replace(regex, &at.field("regex_rewrite"), cx).map(|r| Some(PathRewrite::Regex(r)))
         }
-        (prefix, None) => Ok(Some(prefix_rewrite(prefix, path))),
+        (prefix, None) => {
+            let prefix = one_line(prefix, &at.field("prefix_rewrite"))?;
+            Ok(Some(prefix_rewrite(prefix, path)))
+        }
         (_, Some(_)) => Err(at.refuse("give prefix_rewrite or regex_rewrite, not both")),
     }
 }
@@ -265,7 +263,9 @@ fn host_rewrite(
 ) -> Result<Option<HostRewrite>, Invalid> {
     use proto::route_action::HostRewriteSpecifier as Specifier;
     Ok(match value {
-        Specifier::HostRewriteLiteral(host) => Some(HostRewrite::Literal(host.into())),
+        Specifier::HostRewriteLiteral(host) => {
+            Some(HostRewrite::Literal(one_line(&host, &at.field("host_rewrite_literal"))?.into()))
+        }
         Specifier::AutoHostRewrite(on) => on.then_some(HostRewrite::Endpoint),
         Specifier::HostRewriteHeader(name) => {
             Some(HostRewrite::Header(matching::header_name(&name, &at.field("host_rewrite_header"))?))
@@ -305,9 +305,14 @@ pub(super) fn redirect(
         scheme: match scheme_rewrite_specifier {
             Some(Scheme::HttpsRedirect(true)) => Some("https".into()),
             Some(Scheme::HttpsRedirect(false)) | None => None,
-            Some(Scheme::SchemeRedirect(scheme)) => Some(scheme.into()),
+            Some(Scheme::SchemeRedirect(scheme)) => {
+                Some(one_line(&scheme, &at.field("scheme_redirect"))?.into())
+            }
         },
-        host: (!host_redirect.is_empty()).then(|| host_redirect.into()),
+        host: match one_line(&host_redirect, &at.field("host_redirect"))? {
+            "" => None,
+            host => Some(host.into()),
+        },
         port: match u16::try_from(port_redirect) {
             Ok(0) => PortRewrite::Keep,
             Ok(port) => PortRewrite::Set(port),
@@ -316,8 +321,13 @@ pub(super) fn redirect(
         path: match path_rewrite_specifier {
             None => RedirectPath::Keep,
             Some(Path::PathRedirect(path)) if path.is_empty() => RedirectPath::Keep,
-            Some(Path::PathRedirect(path)) => RedirectPath::Replace(path.into()),
-            Some(Path::PrefixRewrite(with)) => RedirectPath::Rewrite(prefix_rewrite(&with, around.path)),
+            Some(Path::PathRedirect(path)) => {
+                RedirectPath::Replace(one_line(&path, &at.field("path_redirect"))?.into())
+            }
+            Some(Path::PrefixRewrite(with)) => {
+                let with = one_line(&with, &at.field("prefix_rewrite"))?;
+                RedirectPath::Rewrite(prefix_rewrite(with, around.path))
+            }
             Some(Path::RegexRewrite(value)) => RedirectPath::Rewrite(PathRewrite::Regex(matching::replace(
                 &value,
                 &at.field("regex_rewrite"),

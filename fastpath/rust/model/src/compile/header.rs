@@ -5,6 +5,7 @@ use std::sync::Arc;
 use meshloom_xds::envoy::config::core::v3 as core;
 
 use super::matching::header_name;
+use super::parts::one_line;
 use super::path::{At, Invalid};
 use crate::headers::{AppendAction, HeaderLevel, HeaderOps, HeaderSet};
 use crate::matcher::HeaderName;
@@ -106,10 +107,7 @@ pub(super) fn action(append: Option<bool>, action: i32, at: &At<'_>) -> Result<A
 
 /// RFC 9110 5.5: a value has no control characters, so nobody can smuggle a line in.
 fn template(text: &str, at: &At<'_>) -> Result<Template, Invalid> {
-    if text.bytes().any(|byte| matches!(byte, b'\0' | b'\r' | b'\n')) {
-        return Err(at.refuse("a header's value has no line breaks and no NUL"));
-    }
-    Template::parse(text).map_err(|error| at.refuse(error))
+    Template::parse(one_line(text, at)?).map_err(|error| at.refuse(error))
 }
 
 /// What the proxy writes itself, from what it understood, and for its own hop. A second Content-Length or

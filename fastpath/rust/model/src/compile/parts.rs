@@ -182,3 +182,11 @@ pub(super) fn text<'a>(value: &'a str, at: &At<'_>) -> Result<&'a str, Invalid> 
         text => Ok(text),
     }
 }
+
+/// A text that stands in a message's head. RFC 9110 5.5: nobody can smuggle a line in.
+pub(super) fn one_line<'a>(text: &'a str, at: &At<'_>) -> Result<&'a str, Invalid> {
+    match text.bytes().any(|byte| matches!(byte, b'\0' | b'\r' | b'\n')) {
+        true => Err(at.refuse("a head has no line breaks within a value and no NUL")),
+        false => Ok(text),
+    }
+}

@@ -35,11 +35,11 @@ pub(super) fn retry_policy(
     let rate_limited = rate_limited_retry_back_off
         .map(|value| rate_limited(value, &at.field("rate_limited_retry_back_off")));
     Ok(RetryPolicy {
-        on: conditions(&retry_on, &at.field("retry_on"))?,
+        on: conditions(&retry_on),
         max_retries: num_retries.unwrap_or(1),
         per_try_timeout: limit(per_try_timeout, None, &at.field("per_try_timeout"))?,
         per_try_idle_timeout: limit(per_try_idle_timeout, None, &at.field("per_try_idle_timeout"))?,
-        status_codes: statuses(&retriable_status_codes, &at.field("retriable_status_codes"))?,
+        status_codes: statuses(&retriable_status_codes),
         response_headers: matching::headers(&retriable_headers, &at.field("retriable_headers"), cx)?,
         request_headers: matching::headers(
             &retriable_request_headers,
@@ -56,20 +56,14 @@ pub(super) fn retry_policy(
     })
 }
 
-fn conditions(list: &str, at: &At<'_>) -> Result<RetryOn, Invalid> {
-    list.split(',').map(str::trim).filter(|name| !name.is_empty()).try_fold(RetryOn::NONE, |set, name| {
-        let condition = RetryOn::by_name(name)
-            .ok_or_else(|| at.refuse(format!("{name:?} is not a condition for a retry")))?;
-        Ok(set.union(condition))
-    })
+/// Words that say nothing, such as a status, change nothing, as in Envoy.
+fn conditions(list: &str) -> RetryOn {
+    list.split(',').filter_map(|name| RetryOn::by_name(name.trim())).fold(RetryOn::NONE, RetryOn::union)
 }
 
-fn statuses(values: &[u32], at: &At<'_>) -> Result<Box<[u16]>, Invalid> {
-    let status = |(nth, value): (usize, &u32)| match u16::try_from(*value) {
-        Ok(status @ 100..=599) => Ok(status),
-        _ => Err(at.item(nth).refuse("give a status from 100 to 599")),
-    };
-    values.iter().enumerate().map(status).collect()
+/// A number that is no status is no answer's.
+fn statuses(values: &[u32]) -> Box<[u16]> {
+    values.iter().filter_map(|value| u16::try_from(*value).ok()).collect()
 }
 
 fn back_off(value: Option<proto::retry_policy::RetryBackOff>, at: &At<'_>) -> Result<BackOff, Invalid> {

@@ -229,8 +229,14 @@ impl WeightedClusters {
     }
 }
 
-/// A text, an empty value or a negative number falls back to chance, as in Envoy.
+/// A text, an empty value, a negative number or several lines fall back to chance, as in Envoy.
 fn number_in(head: &impl RequestHead, name: &HeaderName) -> Option<u64> {
+    let mut lines = 0;
+    head.any_line(name.as_str(), &mut |_| {
+        lines += 1;
+        lines > 1
+    })
+    .filter(|several| !several)?;
     std::str::from_utf8(&head.header(name.as_str())?).ok()?.parse().ok()
 }
 

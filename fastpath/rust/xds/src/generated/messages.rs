@@ -1378,8 +1378,6 @@ pub struct VirtualHost {
 pub struct WeightedCluster {
     #[prost(message, repeated, tag = "1")]
     pub clusters: Vec<crate::envoy::config::route::v3::weighted_cluster::ClusterWeight>,
-    #[prost(message, optional, tag = "3")]
-    pub total_weight: Option<u32>,
     #[prost(string, optional, tag = "4")]
     pub header_name: Option<String>,
 }

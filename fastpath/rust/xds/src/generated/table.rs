@@ -854,7 +854,7 @@ pub(crate) static MESSAGES: &[Message] = &[
     Message { name: "envoy.config.route.v3.WeightedCluster", fields: &[
         Field { number: 1, name: "clusters", repeated: true, kind: Kind::Message(113), status: Status::Read, hint: "" },
         Field { number: 2, name: "runtime_key_prefix", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
-        Field { number: 3, name: "total_weight", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
+        Field { number: 3, name: "total_weight", repeated: false, kind: Kind::Leaf, status: Status::Ignored, hint: "" },
         Field { number: 4, name: "header_name", repeated: false, kind: Kind::Leaf, status: Status::Read, hint: "" },
         Field { number: 5, name: "use_hash_policy", repeated: false, kind: Kind::Leaf, status: Status::Refused, hint: "" },
     ] },

@@ -294,14 +294,13 @@ fn faults_are_refused_by_path() {
         refused(|route| route.request_headers_to_remove = vec!["host".to_owned()]),
         at("request_headers_to_remove[0]")
     );
-    let retry = |on: &str| proto::RetryPolicy { retry_on: on.to_owned(), ..Default::default() };
     let mut action = to_cluster("a");
-    action.retry_policy = Some(retry("5xx,nonsense"));
+    action.prefix_rewrite = "/a\r\nb: c".to_owned();
     let mut route = route_to("a");
     route.action = Some(proto::route::Action::Route(action));
     let (path, reason) = refusal(ROUTE_TABLE, "r", &table("r", vec![route]));
-    assert_eq!(path, at("route.retry_policy.retry_on"));
-    assert!(reason.contains("nonsense"));
+    assert_eq!(path, at("route.prefix_rewrite"));
+    assert!(reason.contains("line breaks"));
     let bad = |text: &str| {
         use core::header_value_option::HeaderAppendAction as Action;
         let mut route = route_to("a");
