@@ -105,12 +105,18 @@ IDS = [
     ask("/", ("x-request-id", ID)),
     ask("/", ("x-request-id", "not-a-uuid")),
     ask("/", ("x-request-id", "")),
+    # One place says whether the request is traced, and by whose wish.
+    *(ask("/", ("x-request-id", f"{ID[:14]}{reason}{ID[15:]}")) for reason in "9abx"),
+    *(ask("/", ("x-request-id", "x" * length)) for length in (14, 15, 35, 36, 37)),
 ]
 
 REQUEST_IDS = [
     Managed("idplain", {}, IDS),
     Managed("idedge", {"use_remote_address": True}, IDS),
     Managed("idkept", {"use_remote_address": True, "preserve_external_request_id": True}, IDS),
+    Managed("idkepthop", {"use_remote_address": True, "xff_num_trusted_hops": 1}, IDS),
+    Managed("idkeptplain", {"preserve_external_request_id": True}, IDS),
+    Managed("idkeptinside", {**INSIDE, "use_remote_address": True}, IDS),
     Managed("idnever", {"generate_request_id": False}, IDS),
     Managed("idalways", {"always_set_request_id_in_response": True}, IDS),
 ]

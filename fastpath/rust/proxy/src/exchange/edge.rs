@@ -63,9 +63,26 @@ pub(crate) fn sanitize(request: &mut Request, origin: Origin, rules: &EdgeRules,
         let regenerate = edge && !rules.preserve_external_request_id;
         if regenerate || request.fields.get(H::XRequestId).is_none_or(<[u8]>::is_empty) {
             request.fields.set(H::XRequestId, &new_request_id(rng));
+        } else if edge {
+            forget_trace(request);
         }
     }
     client
+}
+
+/// An identifier says at this place whether its request is traced, which is not for strangers to say.
+fn forget_trace(request: &mut Request) {
+    const LENGTH: usize = 36;
+    const PLACE: usize = 14;
+    let told = request.fields.get(H::XRequestId).unwrap_or_default();
+    if told.len() != LENGTH || told.get(PLACE) == Some(&b'4') {
+        return;
+    }
+    let mut id = told.to_vec();
+    if let Some(reason) = id.get_mut(PLACE) {
+        *reason = b'4';
+    }
+    request.fields.set(H::XRequestId, &id);
 }
 
 fn find_client(request: &Request, origin: Origin, rules: &EdgeRules) -> Client {
