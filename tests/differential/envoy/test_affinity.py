@@ -104,6 +104,16 @@ def proxies(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
         )
         for name, policies in HASHES.items()
     ]
+    by_hash += [
+        virtual_host(
+            route(
+                {"prefix": "/"},
+                {"cluster": "maglev", "hash_policy": [{"cookie": {"name": "sticky", **cookie}}]},
+            ),
+            domains=[f"by-{name}"],
+        )
+        for name, cookie in COOKIES.items()
+    ]
     listener = http_listener("web", [*by_cluster, *by_hash], use_remote_address=False)
     by_source = tcp_listener("tcp", "maglev", hash_policy=[{"source_ip": {}}])
     bootstrap = static([listener, by_source], clusters)
@@ -163,6 +173,22 @@ def test_a_client_without_the_cookie_gets_one_and_stays(proxies: list[Proxy]) ->
         again = [ask(proxy, "by-cookie", "/", ("Cookie", found.group(1))) for _ in range(5)]
         assert {reply.body for reply in again} == {first.body}
         assert all(name.lower() != "set-cookie" for reply in again for name, _ in reply.headers)
+
+
+COOKIES: dict[str, dict[str, Any]] = {
+    "session": {"ttl": "0s"},
+    "short": {"ttl": "1.5s"},
+    "never": {},
+    "flags": {"ttl": "5s", "attributes": [{"name": "Secure"}, {"name": "SameSite", "value": "Lax"}]},
+}
+
+
+@pytest.mark.parametrize("name", COOKIES)
+def test_cookies_are_given_in_envoys_words(name: str, proxies: list[Proxy]) -> None:
+    for sent in ((), (("Cookie", "sticky="),), (("Cookie", "STICKY=a"),), (("Cookie", "sticky=a"),)):
+        given = [ask(proxy, f"by-{name}", "/", *sent).header("set-cookie") for proxy in proxies]
+        ours, envoys = (re.sub('"[0-9a-f]{16}"', "<key>", cookie or "none") for cookie in given)
+        assert ours == envoys, sent
 
 
 def through_tcp(proxy: Proxy, source: str) -> bytes:
