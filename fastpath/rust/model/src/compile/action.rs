@@ -282,9 +282,7 @@ pub(super) fn redirect(
     at: &At<'_>,
     cx: &Context,
 ) -> Result<Redirect, Invalid> {
-    use proto::redirect_action::{
-        PathRewriteSpecifier as Path, RedirectResponseCode as Code, SchemeRewriteSpecifier as Scheme,
-    };
+    use proto::redirect_action::{RedirectResponseCode as Code, SchemeRewriteSpecifier as Scheme};
     let proto::RedirectAction {
         scheme_rewrite_specifier,
         host_redirect,
@@ -318,23 +316,33 @@ pub(super) fn redirect(
             Ok(port) => PortRewrite::Set(port),
             Err(_) => return Err(at_port.refuse("a port is at most 65535")),
         },
-        path: match path_rewrite_specifier {
-            None => RedirectPath::Keep,
-            Some(Path::PathRedirect(path)) if path.is_empty() => RedirectPath::Keep,
-            Some(Path::PathRedirect(path)) => {
-                RedirectPath::Replace(one_line(&path, &at.field("path_redirect"))?.into())
-            }
-            Some(Path::PrefixRewrite(with)) => {
-                let with = one_line(&with, &at.field("prefix_rewrite"))?;
-                RedirectPath::Rewrite(prefix_rewrite(with, around.path))
-            }
-            Some(Path::RegexRewrite(value)) => RedirectPath::Rewrite(PathRewrite::Regex(matching::replace(
-                &value,
-                &at.field("regex_rewrite"),
-                cx,
-            )?)),
-        },
+        path: redirect_path(path_rewrite_specifier, around, at, cx)?,
         strip_query,
+    })
+}
+
+fn redirect_path(
+    value: Option<proto::redirect_action::PathRewriteSpecifier>,
+    around: &Around<'_>,
+    at: &At<'_>,
+    cx: &Context,
+) -> Result<RedirectPath, Invalid> {
+    use proto::redirect_action::PathRewriteSpecifier as Path;
+    Ok(match value {
+        None => RedirectPath::Keep,
+        Some(Path::PathRedirect(path)) if path.is_empty() => RedirectPath::Keep,
+        Some(Path::PathRedirect(path)) => {
+            RedirectPath::Replace(one_line(&path, &at.field("path_redirect"))?.into())
+        }
+        Some(Path::PrefixRewrite(with)) => {
+            let with = one_line(&with, &at.field("prefix_rewrite"))?;
+            RedirectPath::Rewrite(prefix_rewrite(with, around.path))
+        }
+        Some(Path::RegexRewrite(value)) => RedirectPath::Rewrite(PathRewrite::Regex(matching::replace(
+            &value,
+            &at.field("regex_rewrite"),
+            cx,
+        )?)),
     })
 }
 
