@@ -33,7 +33,9 @@ def bookinfo(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         shutil.copy(data / file, folder)
     images = ROOT / "examples" / "bookinfo" / "meshloom.yaml"
     with up(folder, "--images", str(images), proxy=request.param) as mesh:
+        # The page is served before its sidecar has heard of the first copy of reviews.
         until(lambda: mesh.get("/productpage").status == 200, "the page is served", 30)
+        until(lambda: mesh.get(REVIEWS).status == 200, "reviews are served", 30)
         yield mesh
 
 
