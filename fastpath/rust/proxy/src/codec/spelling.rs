@@ -89,20 +89,7 @@ fn each_name(head: &mut [u8], mut spell: impl FnMut(&mut [u8])) {
 
 #[cfg(test)]
 mod tests {
-    use meshloom_wire::http1::{Headers, Limits, RequestParser};
-
     use super::*;
-
-    fn received(head: &str) -> Fields {
-        let mut headers = Headers::new();
-        RequestParser::new()
-            .parse(head.as_bytes(), &mut headers, &Limits::default())
-            .expect("valid")
-            .expect("complete");
-        let mut fields = Fields::default();
-        fields.load(head.as_bytes(), &mut headers);
-        fields
-    }
 
     fn spelled(spelling: Spelling<'_>, head: &str) -> String {
         let mut bytes = head.as_bytes().to_vec();
@@ -120,7 +107,8 @@ mod tests {
 
     #[test]
     fn names_stay_as_the_first_line_of_them_came_also_of_lines_that_do_not_go_on() {
-        let fields = received("GET / HTTP/1.1\r\nHOST: a\r\nconnecTION: close\r\nX-Ab: 1\r\nx-aB: 2\r\n\r\n");
+        let fields =
+            Fields::received("GET / HTTP/1.1\r\nHOST: a\r\nconnecTION: close\r\nX-Ab: 1\r\nx-aB: 2\r\n\r\n");
         let head = "GET / HTTP/1.1\r\nhost: a\r\nx-ab: 1\r\nx-ab: 2\r\nconnection: close\r\nx-abc: 3\r\n\r\n";
         let kept = "GET / HTTP/1.1\r\nHOST: a\r\nX-Ab: 1\r\nX-Ab: 2\r\nconnecTION: close\r\n";
         for (proper_others, last) in [(false, "x-abc: 3\r\n\r\n"), (true, "X-Abc: 3\r\n\r\n")] {

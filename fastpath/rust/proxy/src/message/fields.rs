@@ -295,21 +295,24 @@ impl Fields {
 }
 
 #[cfg(test)]
-mod tests {
-    use meshloom_wire::http1::{Limits, RequestParser};
-
-    use super::*;
-
-    fn fields(head: &str) -> Fields {
+impl Fields {
+    /// Those of a request's head, as received.
+    pub(crate) fn received(head: &str) -> Self {
+        use meshloom_wire::http1::{Limits, RequestParser};
         let mut headers = Headers::new();
         RequestParser::new()
             .parse(head.as_bytes(), &mut headers, &Limits::default())
             .expect("valid")
             .expect("complete");
-        let mut fields = Fields::default();
+        let mut fields = Self::default();
         fields.load(head.as_bytes(), &mut headers);
         fields
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     fn names(fields: &Fields) -> Vec<String> {
         fields.forwarded().map(|(name, _)| String::from_utf8_lossy(name).to_ascii_lowercase()).collect()
@@ -317,7 +320,7 @@ mod tests {
 
     #[test]
     fn several_lines_of_one_name_are_joined() {
-        let fields = fields("GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nAccept: c\r\n\r\n");
+        let fields = Fields::received("GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\nAccept: c\r\n\r\n");
         assert_eq!(fields.joined("x-a").as_deref(), Some(&b"1,2"[..]));
         assert_eq!(fields.joined("accept").as_deref(), Some(&b"c"[..]));
         assert_eq!(fields.joined("x-b"), None);
@@ -325,7 +328,8 @@ mod tests {
 
     #[test]
     fn set_replaces_every_line() {
-        let mut fields = fields("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: 1\r\nX-Request-Id: 2\r\n\r\n");
+        let mut fields =
+            Fields::received("GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: 1\r\nX-Request-Id: 2\r\n\r\n");
         fields.set(KnownHeader::XRequestId, b"3");
         assert_eq!(fields.get(KnownHeader::XRequestId), Some(&b"3"[..]));
         assert_eq!(names(&fields), ["x-request-id"]);
@@ -335,14 +339,15 @@ mod tests {
 
     #[test]
     fn hop_by_hop_fields_are_not_forwarded() {
-        let fields = fields("GET / HTTP/1.1\r\nHost: a\r\nConnection: x-a\r\nX-A: 1\r\nX-B: 2\r\n\r\n");
+        let fields =
+            Fields::received("GET / HTTP/1.1\r\nHost: a\r\nConnection: x-a\r\nX-A: 1\r\nX-B: 2\r\n\r\n");
         assert_eq!(names(&fields), ["x-b"]);
         assert_eq!(fields.joined("x-a"), None);
     }
 
     #[test]
     fn unknown_names_are_removed_in_any_case() {
-        let mut fields = fields("GET / HTTP/1.1\r\nHost: a\r\nX-Odd: 1\r\n\r\n");
+        let mut fields = Fields::received("GET / HTTP/1.1\r\nHost: a\r\nX-Odd: 1\r\n\r\n");
         fields.add_name("x-odd", b"2");
         assert_eq!(fields.joined("x-odd").as_deref(), Some(&b"1,2"[..]));
         fields.remove_name("x-odd");
