@@ -21,12 +21,6 @@ Outcome = tuple[list[int], list[tuple[object, bytes, str | None]]]
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def proxies(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     folder = tmp_path_factory.mktemp("lawful")
     hosts = [virtual_host(route({"prefix": "/"}, "upstream"))]

@@ -52,12 +52,6 @@ def paths() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def upstream() -> Iterator[Upstream]:
-    with Upstream() as one:
-        yield one
-
-
-@pytest.fixture(scope="module")
 def proxies(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Proxy]]:
     folder: Path = tmp_path_factory.mktemp("rewritten")
     listeners = [http_listener(name, [virtual_host(*ROUTES)], **rules) for name, rules in RULES.items()]
