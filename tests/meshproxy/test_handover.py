@@ -6,14 +6,15 @@ import contextlib
 import json
 import os
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.support.background import Background
 from tests.support.bootstrap import (
     TYPE,
     Json,
@@ -41,7 +42,7 @@ def script(received: Received) -> Answer:
     return Answer(answer().data, wait=SLOW_SECONDS if received.target == "/slow" else 0.002)
 
 
-class Keeping:
+class Keeping(Background):
     """Clients that keep their connections until they are told to go; every request must get its 200."""
 
     def __init__(self, port: int) -> None:
@@ -49,19 +50,8 @@ class Keeping:
         self.answered: Counter[str] = Counter()
         self.told: Counter[str] = Counter()
         self.lost: list[str] = []
-        self._stop = threading.Event()
         work = [self._http1, self._http1, self._http2, self._http2, self._slow]
-        self._threads = [threading.Thread(target=self._again, args=(each,), daemon=True) for each in work]
-
-    def __enter__(self) -> Keeping:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(*(partial(self._again, each) for each in work))
 
     def more(self) -> None:
         before = Counter(self.answered)
@@ -69,7 +59,7 @@ class Keeping:
         until(lambda: all(self.answered[kind] > before[kind] + 1 for kind in kinds), f"{self.lost[:3]}")
 
     def _again(self, work: Callable[[], None]) -> None:
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             try:
                 work()
             except (OSError, ValueError, AssertionError) as error:
@@ -77,7 +67,7 @@ class Keeping:
 
     def _http1(self, kind: str = "http1", target: str = "/") -> None:
         with Client(self.port) as client:
-            while not self._stop.is_set():
+            while not self.stop.is_set():
                 client.send(request("GET", target))
                 response = client.response()
                 assert response.status == 200
@@ -92,7 +82,7 @@ class Keeping:
     def _http2(self) -> None:
         with RawClient(self.port) as client:
             for stream in range(1, 100_000, 2):
-                if self._stop.is_set():
+                if self.stop.is_set():
                     return
                 if client.goaway:
                     self.told["http2"] += 1

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.background import Background
 from tests.support.bootstrap import address, cluster, file_log, http_listener, route, static, virtual_host
 from tests.support.client import Client, fetch, request
 from tests.support.origin import Answer, Origin, Received, answer
@@ -49,27 +49,17 @@ def is_worker(pid: str) -> bool:
         return False
 
 
-class Load:
+class Load(Background):
     """Asks again and again on fresh connections, from threads, until told to stop."""
 
     def __init__(self, port: int, threads: int = 4) -> None:
         self.answered = 0
         self.failures: list[str] = []
-        self._port, self._stop = port, threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(threads)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        self._port = port
+        super().__init__(*[self._ask] * threads)
 
     def _ask(self) -> None:
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             try:
                 status = fetch(self._port).status
             except (OSError, ValueError) as error:
